@@ -1,1 +1,7 @@
+//! Confide.
+pub mod calendar;
 pub mod fhir;
+pub mod gate;
+pub mod policy;
+pub mod scope;
+pub mod statute;

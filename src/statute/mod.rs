@@ -1,0 +1,9 @@
+//! L0: the law as data. Every row names its source; tables are read and checked at start.
+
+pub mod labels;
+pub mod purpose;
+pub mod reason;
+
+pub use labels::Labels;
+pub use purpose::Purpose;
+pub use reason::{Reason, Step};
