@@ -2,6 +2,7 @@
 pub mod calendar;
 pub mod fhir;
 pub mod gate;
+pub mod label;
 pub mod policy;
 pub mod scope;
 pub mod statute;

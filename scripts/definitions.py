@@ -1,0 +1,395 @@
+#!/usr/bin/env python3
+"""Makes the compact R4 tables in profiles/r4/ from the official definitions.
+
+    definitions.py DEFINITIONS_DIR OUT_DIR [--check]
+
+DEFINITIONS_DIR holds the JSON files of npm hl7.fhir.r4.examples 4.0.1
+(StructureDefinition-*, SearchParameter-*, CompartmentDefinition-patient).
+With --check nothing is written: exit 1 if a table differs from what would be made.
+"""
+import json
+import re
+import sys
+from pathlib import Path
+
+LICENCE = "from HL7 FHIR R4 4.0.1 definitions, CC0-1.0; made by scripts/definitions.py"
+DEFINITION = "http://hl7.org/fhir/StructureDefinition/"
+FHIR_TYPE = DEFINITION + "structuredefinition-fhir-type"
+
+# Element types that each kind of search parameter can index.
+INDEXABLE = {
+    "token": {"code", "Coding", "CodeableConcept", "Identifier", "ContactPoint", "boolean",
+              "string", "id", "uri", "canonical"},
+    "date": {"date", "dateTime", "instant", "Period", "Timing"},
+    "string": {"string", "markdown", "HumanName", "Address"},
+    "reference": {"Reference", "canonical", "uri"},
+    "uri": {"uri", "url", "canonical", "oid", "uuid"},
+    "number": {"integer", "decimal", "positiveInt", "unsignedInt"},
+    "quantity": {"Quantity", "Age", "Count", "Distance", "Duration", "Money", "Range", "SampledData"},
+}
+
+# Handled in code for every type, so not in the table.
+RESOURCE_LEVEL = {"_id", "_lastUpdated", "_tag", "_profile", "_security", "_source"}
+
+# Shown in the specification to explain SearchParameter, not meant for use.
+SAMPLES = {"example", "example-extension", "example-reference"}
+
+# Expressions that the specification words oddly. Patient.deceased is a condition, not a path:
+# here a token over a dateTime means "it is present".
+REWORDED = {
+    "name | alias": "InsurancePlan.name | InsurancePlan.alias",
+    "Patient.deceased.exists() and Patient.deceased != false":
+        "(Patient.deceased as boolean) | (Patient.deceased as dateTime)",
+}
+
+# Which elements name the person that the record is about; every other reference to a
+# Patient (payee, recipient, performer, subscriber, ...) merely names that person.
+OWN = {"subject", "patient", "beneficiary", "individual", "for", "candidate"}
+OWN_BY_TYPE = {
+    "Appointment": {"participant.actor"},     # has no subject: the patient among the participants
+    "AppointmentResponse": {"actor"},
+    "AuditEvent": {"entity.what"},            # agent.who did it; entity.what is whose data it was
+    "Provenance": {"target"},
+    "Binary": {"securityContext"},
+    "Person": {"link.target"},
+    "Schedule": {"actor"},
+    "SupplyRequest": {"deliverTo"},
+}
+
+
+def load(folder, prefix):
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob(prefix + "*.json"))]
+
+
+# --- elements -----------------------------------------------------------------------------------
+
+def targets_of(type_entry):
+    names = sorted(url.removeprefix(DEFINITION) for url in type_entry.get("targetProfile", []))
+    return "*" if not names or "Resource" in names else ",".join(names)
+
+
+def type_name(type_entry, path, is_resource):
+    code = type_entry["code"]
+    if code.startswith("http://hl7.org/fhirpath/"):
+        if is_resource and path.count(".") == 1 and path.endswith(".id"):
+            return "id"
+        return next(e["valueUrl"] for e in type_entry["extension"] if e["url"] == FHIR_TYPE)
+    return f"Reference({targets_of(type_entry)})" if code == "Reference" else code
+
+
+def elements(structures):
+    """(owner, name, min, max, types, choice group) for each child of each type and backbone."""
+    rows = []
+    for structure in structures:
+        snapshot = structure["snapshot"]["element"]
+        is_resource = structure["kind"] == "resource"
+        owners = {e["path"].rpartition(".")[0] for e in snapshot}
+        for element in snapshot:
+            path = element["path"]
+            owner, _, name = path.rpartition(".")
+            if not owner:
+                continue
+            cardinality = (str(element["min"]), element["max"])
+            if "contentReference" in element:
+                rows.append((owner, name, *cardinality, "Backbone:" + element["contentReference"].lstrip("#"), ""))
+                continue
+            if path in owners:
+                rows.append((owner, name, *cardinality, "Backbone:" + path, ""))
+                continue
+            types = [type_name(t, path, is_resource) for t in element.get("type", [])]
+            if not name.endswith("[x]"):
+                rows.append((owner, name, *cardinality, "|".join(types), ""))
+                continue
+            for one in types:
+                bare = one.partition("(")[0]
+                rows.append((owner, name[:-3] + bare[0].upper() + bare[1:], *cardinality, one, name))
+    return sorted(rows)
+
+
+class Elements:
+    """Walks dotted paths over the table."""
+
+    def __init__(self, rows):
+        self.by_owner = {}
+        for owner, name, _min, _max, types, group in rows:
+            self.by_owner.setdefault(owner, []).append((name, types, group))
+
+    def children(self, owner, name):
+        """Concrete (name, type) pairs for an element or a choice group."""
+        found = []
+        for child, types, group in self.by_owner.get(owner, []):
+            if child == name or group == name + "[x]":
+                found.append((child, types))
+        return found
+
+    def walk(self, base, steps):
+        """[(written path, leaf type)] for the steps of one expression, choices expanded."""
+        places = [("", base)]
+        for kind, value in steps:
+            moved = []
+            for path, at in places:
+                if kind == "name":
+                    owner = at.removeprefix("Backbone:")
+                    dot = "." if path else ""
+                    moved += [(path + dot + child, types) for child, types in self.children(owner, value)]
+                elif kind == "type":
+                    if at.partition("(")[0] == value:
+                        moved.append((path, at))
+                elif kind == "target":
+                    moved.append((f"{path}[{value}]", at))
+                elif kind == "equals":
+                    moved.append((path + "{%s=%s}" % value, at))
+            places = moved
+        return places
+
+
+# --- search parameters --------------------------------------------------------------------------
+
+STEP = re.compile(r"""
+      \.?where\(resolve\(\)\ is\ (?P<target>\w+)\)
+    | \.?where\((?P<key>\w+)='(?P<value>[^']*)'\)
+    | \.?as\((?P<as>\w+)\)
+    | \.?(?P<name>[A-Za-z]\w*)(?![\w(])
+""", re.X)
+
+
+def steps_of(expression):
+    """The steps of one alternative, or None where it is not a simple path."""
+    text = expression.strip()
+    cast = re.fullmatch(r"\((?P<inner>[\w.]+) as (?P<type>\w+)\)(?P<rest>.*)", text)
+    if cast:
+        inner, rest = steps_of(cast["inner"]), steps_of(cast["rest"]) if cast["rest"] else []
+        return None if inner is None or rest is None else inner + [("type", cast["type"])] + rest
+    steps, at = [], 0
+    while at < len(text):
+        match = STEP.match(text, at)
+        if not match:
+            return None
+        if match["target"]:
+            steps.append(("target", match["target"]))
+        elif match["key"]:
+            steps.append(("equals", (match["key"], match["value"])))
+        elif match["as"]:
+            steps.append(("type", match["as"]))
+        else:
+            steps.append(("name", match["name"]))
+        at = match.end()
+    return steps
+
+
+def leaf(path, types):
+    return f"{path}:{types.partition('(')[0]}"
+
+
+def reference_targets(parameter, found):
+    """What the parameter may point at: the element's targets within the parameter's own."""
+    allowed = set(parameter.get("target", []))
+    result = set()
+    for path, types in found:
+        narrowed = re.search(r"\[(\w+)\]$", path)
+        if narrowed:
+            result.add(narrowed[1])
+            continue
+        inside = re.fullmatch(r"Reference\((.*)\)", types)
+        named = set() if not inside or inside[1] == "*" else set(inside[1].split(","))
+        if named and allowed:
+            result |= (named & allowed) or named
+        else:
+            result |= named or allowed or {"*"}
+    return "*" if "*" in result or len(result) > 100 else ",".join(sorted(result))
+
+
+def search_parameters(parameters, table):
+    """Rows, and notes about what could not be said."""
+    rows, notes = {}, set()
+    for parameter in parameters:
+        if parameter["id"] in SAMPLES or parameter["code"] in RESOURCE_LEVEL:
+            continue
+        code, kind = parameter["code"], parameter["type"]
+        # The extension packs for CodeSystem and ValueSet name their base only in their id.
+        bases = parameter.get("base") or [parameter["id"].split("-")[-2]]
+        expression = parameter.get("expression", "")
+        indexable = INDEXABLE.get(kind, set())
+        if expression in REWORDED:
+            expression, indexable = REWORDED[expression], indexable | {"dateTime"}
+        for base in bases:
+            where = f"{base}.{code}"
+            if kind not in INDEXABLE:
+                notes.add(f"{where}: {kind}")
+                continue
+            if not expression:
+                notes.add(f"{where}: no expression")
+                continue
+            found, failed = [], None
+            for alternative in expression.split("|"):
+                steps = steps_of(alternative)
+                if steps is None:
+                    if re.match(rf"\s*\(?{base}\b", alternative):
+                        failed = alternative.strip()
+                    continue
+                if steps[0] != ("name", base):
+                    continue
+                reached = table.walk(base, steps[1:])
+                if not reached:
+                    raise SystemExit(f"{where}: {alternative.strip()} leads nowhere")
+                usable = [(p, t) for p, t in reached if t.partition("(")[0] in indexable]
+                if not usable:
+                    raise SystemExit(f"{where}: {reached} cannot be indexed as {kind}")
+                found += usable
+            if failed or not found:
+                notes.add(f"{where}: {failed or expression}")
+                continue
+            paths = list(dict.fromkeys(leaf(p, t) for p, t in found))
+            if (base, code) in rows:
+                raise SystemExit(f"{where}: defined twice")
+            targets = reference_targets(parameter, found) if kind == "reference" else ""
+            rows[base, code] = (base, code, kind, ";".join(paths), targets)
+    return sorted(rows.values()), sorted(notes)
+
+
+PATH_PART = re.compile(r"(?P<name>\w+)(?:\{(?P<key>\w+)=[^}]*\})?(?:\[(?P<target>\w+)\])?")
+
+
+def verify(rows, table):
+    """Reads the written paths back, as the server will, and follows each to its leaf."""
+    for base, code, _kind, paths, _targets in rows:
+        for written in paths.split(";"):
+            path, _, expected = written.rpartition(":")
+            at = base
+            for part in path.split("."):
+                match = PATH_PART.fullmatch(part)
+                children = {n: t for n, t, _g in table.by_owner[at.removeprefix("Backbone:")]}
+                at = children[match["name"]]
+                if match["key"]:
+                    inner = {n for n, _t, _g in table.by_owner[at.removeprefix("Backbone:")]}
+                    assert match["key"] in inner, (base, code, written)
+                if match["target"]:
+                    inside = re.fullmatch(r"Reference\((.*)\)", at)
+                    assert inside and (inside[1] == "*" or match["target"] in inside[1].split(",")), (base, code, written)
+            assert at.partition("(")[0] == expected, (base, code, written, at)
+
+
+# --- whose record it is -------------------------------------------------------------------------
+
+def bare(path):
+    return re.sub(r"\[\w+\]|\{[^}]*\}|:\w+$", "", path)
+
+
+def is_own(base, path):
+    own = OWN_BY_TYPE.get(base)
+    return bare(path) in own if own else bare(path) in OWN
+
+
+def patient_only(base, path, table):
+    """The path with [Patient], unless its element can point at nothing else."""
+    if path.endswith("[Patient]:Reference"):
+        return path
+    plain = path.removesuffix(":Reference")
+    steps = [("name", name) for name in bare(plain).split(".")]
+    types = {types for _p, types in table.walk(base, steps)}
+    return f"{plain}:Reference" if types == {"Reference(Patient)"} else f"{plain}[Patient]:Reference"
+
+
+def compartment(definition, search_rows, table):
+    paths_of = {(base, code): paths for base, code, _kind, paths, _targets in search_rows}
+    rows = []
+    for resource in definition["resource"]:
+        base, paths = resource["code"], []
+        for code in resource.get("param", []):
+            for path in paths_of[base, code].split(";"):
+                filtered = re.search(r"\[(\w+)\]", path)
+                if not filtered or filtered[1] == "Patient":
+                    paths.append(patient_only(base, path, table))
+        if paths:
+            paths = sorted(set(paths))
+            rows.append((base, ";".join(paths), ";".join(p for p in paths if is_own(base, p))))
+    return sorted(rows)
+
+
+def patient_references(resources, table, compartment_rows):
+    """Every element of every resource type that can point at a Patient, and which elements nest in themselves."""
+    inside = {(base, path) for base, paths, _own in compartment_rows for path in paths.split(";")}
+    rows, nested = [], set()
+
+    def descend(base, owner, prefix, above):
+        for name, types, _group in table.by_owner[owner]:
+            path, inner = prefix + name, types.removeprefix("Backbone:")
+            target = re.fullmatch(r"Reference\((.*)\)", types)
+            if target and (target[1] == "*" or "Patient" in target[1].split(",")):
+                written = f"{path}:Reference" if target[1] == "Patient" else f"{path}[Patient]:Reference"
+                rows.append((base, written, "own" if is_own(base, path) else "named",
+                             "compartment" if (base, written) in inside else ""))
+            elif inner in above:
+                nested.add(f"{base}.{path}")
+            elif inner in table.by_owner and inner not in ("Extension", "Resource"):
+                descend(base, inner, path + ".", above | {inner})
+
+    for base in resources:
+        descend(base, base, "", frozenset())
+    missing = inside - {(base, path) for base, path, *_ in rows}
+    assert not missing, sorted(missing)
+    return sorted(rows), sorted(nested)
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+def as_text(comment, rows, trailer=()):
+    lines = ["# " + comment + "; " + LICENCE]
+    lines += ["\t".join(row).rstrip("\t") for row in rows]
+    lines += ["# " + note for note in trailer]
+    return "\n".join(lines) + "\n"
+
+
+def tables(folder):
+    structures = [s for s in load(folder, "StructureDefinition-")
+                  if s["kind"] in ("resource", "complex-type") and s.get("derivation") != "constraint"]
+    element_rows = elements(structures)
+    table = Elements(element_rows)
+    search_rows, notes = search_parameters(load(folder, "SearchParameter-"), table)
+    verify(search_rows, table)
+    definition = json.loads((folder / "CompartmentDefinition-patient.json").read_text(encoding="utf-8"))
+    compartment_rows = compartment(definition, search_rows, table)
+    resources = sorted(s["id"] for s in structures if s["kind"] == "resource" and not s["abstract"])
+    reference_rows, nested = patient_references(resources, table, compartment_rows)
+    return {
+        "elements.tsv": as_text(
+            "owner, name, min, max, types (| between alternatives), choice group (only where the element is one of a choice)",
+            element_rows),
+        "search-parameters.tsv": as_text(
+            "base, code, type, paths (; between; name.name{key=value}[ReferenceTarget]:LeafType), targets (reference only; * is any); "
+            "a token over a dateTime asks whether it is present",
+            search_rows, [f"not expressible: {note}" for note in notes]),
+        "compartment-patient.tsv": as_text(
+            "type, paths that put a record in a Patient's compartment, those of them that name whom the record is about; "
+            "paths as in search-parameters.tsv",
+            compartment_rows),
+        "patient-references.tsv": as_text(
+            "type, path of an element that can point at a Patient, own (the record is about that patient) or named, "
+            "compartment (where the path is one of the Patient compartment's); not walked: extensions, contained resources",
+            reference_rows, [f"nests in itself to any depth: {path}" for path in nested]),
+    }
+
+
+def main(arguments):
+    check = "--check" in arguments
+    places = [Path(a) for a in arguments if a != "--check"]
+    if len(places) != 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    source, out = places
+    stale = 0
+    for name, text in tables(source).items():
+        path = out / name
+        if check:
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
+                print(f"{path}: differs from what {Path(sys.argv[0]).name} makes", file=sys.stderr)
+                stale = 1
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            print(f"{path}: {sum(not line.startswith('#') for line in text.splitlines())} rows")
+    return stale
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
