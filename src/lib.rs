@@ -1,5 +1,7 @@
 //! Confide.
 pub mod calendar;
+pub mod consent;
+pub mod faces;
 pub mod fhir;
 pub mod gate;
 pub mod label;

@@ -266,6 +266,19 @@ impl FromIterator<Kind> for Kinds {
     }
 }
 
+impl serde::Serialize for Kinds {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(Kind::name))
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Kinds {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let names = Vec::<String>::deserialize(deserializer)?;
+        Ok(names.iter().filter_map(|name| Kind::named(name)).collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

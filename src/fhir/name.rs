@@ -66,6 +66,19 @@ impl fmt::Debug for Key {
     }
 }
 
+impl serde::Serialize for Key {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Key {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Key::parse(&text).ok_or_else(|| serde::de::Error::custom("not Type/id"))
+    }
+}
+
 /// What the text of a `Reference.reference` points at.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Target {

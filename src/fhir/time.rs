@@ -6,7 +6,7 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 pub type Instant = i64;
 
 /// From `start` to `end`, both included, in microseconds; open ends are the extremes of `i64`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Interval {
     /// First microsecond.
     pub start: Instant,

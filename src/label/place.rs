@@ -38,7 +38,6 @@ const LISTS: &[(&str, &[&str])] = &[
             "processNote",
         ],
     ),
-    ("ClaimResponse", &["item", "addItem", "processNote"]),
     ("Invoice", &["lineItem"]),
     ("Encounter", &["reasonCode", "reasonReference", "diagnosis"]),
     ("List", &["entry"]),
@@ -55,7 +54,6 @@ const LISTS: &[(&str, &[&str])] = &[
 const DECIDING: &[(&str, &[&str])] = &[
     ("Claim", &["item"]),
     ("ExplanationOfBenefit", &["item", "addItem"]),
-    ("ClaimResponse", &["item", "addItem"]),
     ("Invoice", &["lineItem"]),
     ("Encounter", &["reasonCode", "reasonReference", "diagnosis"]),
     ("List", &["entry"]),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A set of sensitivity bits. Stored as an integer: append only.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub struct Labels(pub u32);
 
 /// A bit with its names and its code on the wire.

@@ -1,0 +1,281 @@
+//! L2: record + labels + projection → the faces of a record. Pure.
+//!
+//! A record has a full face and a household face. Taking a part out takes with it: the narrative
+//! (whoever wrote it saw the whole), what only that part used, and upwards whatever is not valid
+//! without it; where that reaches the record, the record as a whole goes.
+
+mod bill;
+mod money;
+
+use crate::{
+    fhir::{
+        Key, Node, Path, Resource,
+        cut::Edits,
+        json,
+        schema::{OwnerId, SCHEMA, Shape},
+        time,
+    },
+    label::Part,
+    statute::{
+        Labels,
+        projections::{Keep, Projection},
+    },
+};
+
+/// A face ready to send but for `id` and the changing part of `meta`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Face {
+    /// The members of `meta` that are kept, each with a leading comma.
+    pub meta: Vec<u8>,
+    /// All members but `resourceType`, `id` and `meta`, each with a leading comma, and the closing
+    /// brace.
+    pub tail: Vec<u8>,
+}
+
+/// Version and time as one face shows them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp {
+    /// The opaque version id.
+    pub version: Box<str>,
+    /// Microseconds since 1970.
+    pub updated: i64,
+}
+
+/// Tags that would tell that something is missing or hidden.
+const TELLTALE: &[&str] = &["security", "versionId", "lastUpdated"];
+
+/// The full face of a resource: every byte but `meta`'s changing part.
+pub fn full(resource: &Resource) -> Face {
+    face(resource, &[])
+}
+
+/// A face with `meta` reduced to its profiles: for those who may not know labels, tags or source.
+pub fn plain(resource: &Resource) -> Face {
+    face(resource, &["tag", "source", "extension", "id"])
+}
+
+fn face(resource: &Resource, also: &[&str]) -> Face {
+    let text = resource.text();
+    let mut face = Face::default();
+    let member = |out: &mut Vec<u8>, member: &json::Member| {
+        out.push(b',');
+        let bytes = text.get(member.start as usize..member.node.end as usize);
+        out.extend_from_slice(bytes.unwrap_or_default());
+    };
+    for item in resource.root().members() {
+        match &*item.name {
+            "resourceType" | "id" => {}
+            "meta" => {
+                for kept in item.node.members() {
+                    let name = kept.name.trim_start_matches('_');
+                    if !TELLTALE.contains(&name) && !also.contains(&name) {
+                        member(&mut face.meta, kept);
+                    }
+                }
+            }
+            _ => member(&mut face.tail, item),
+        }
+    }
+    face.tail.push(b'}');
+    face
+}
+
+/// Writes a face as a resource, with `security` as the labels that the requester may know.
+pub fn render(key: &Key, stamp: &Stamp, face: &Face, security: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(face.tail.len() + face.meta.len() + security.len() + 192);
+    out.extend_from_slice(b"{\"resourceType\":\"");
+    out.extend_from_slice(key.kind.name().as_bytes());
+    out.extend_from_slice(b"\",\"id\":\"");
+    out.extend_from_slice(key.id.as_str().as_bytes());
+    out.extend_from_slice(b"\",\"meta\":{\"versionId\":\"");
+    out.extend_from_slice(stamp.version.as_bytes());
+    out.extend_from_slice(b"\",\"lastUpdated\":\"");
+    out.extend_from_slice(time::text(stamp.updated).as_bytes());
+    out.push(b'"');
+    out.extend_from_slice(&face.meta);
+    if !security.is_empty() {
+        out.extend_from_slice(b",\"security\":[");
+        out.extend_from_slice(security);
+        out.push(b']');
+    }
+    out.push(b'}');
+    out.extend_from_slice(&face.tail);
+    out
+}
+
+/// The codings of `meta.security` for labels that a requester may know: each class, and the
+/// confidentiality by high-water mark.
+pub fn security(labels: Labels) -> Vec<u8> {
+    const ACT_CODE: &str = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
+    let mut out = Vec::new();
+    let very = labels.bits().any(|bit| bit.very);
+    let level = match (labels.is_none(), very) {
+        (true, _) => "N",
+        (false, false) => "R",
+        (false, true) => "V",
+    };
+    out.extend_from_slice(
+        format!(r#"{{"system":"http://terminology.hl7.org/CodeSystem/v3-Confidentiality","code":"{level}"}}"#).as_bytes(),
+    );
+    for bit in labels.bits().filter(|bit| !bit.code.is_empty()) {
+        let ours = format!("{}sensitive-service", crate::fhir::CODE_SYSTEM);
+        let system = if bit.act_code {
+            ACT_CODE
+        } else {
+            ours.as_str()
+        };
+        out.extend_from_slice(
+            format!(r#",{{"system":"{system}","code":"{}"}}"#, bit.code).as_bytes(),
+        );
+    }
+    out
+}
+
+/// The resource with `parts` taken out; `None` where it can't be without them.
+pub fn without(resource: &Resource, parts: &[&Part]) -> Option<Resource> {
+    if parts.is_empty() {
+        return Some(resource.clone());
+    }
+    let mut edits = Edits::none();
+    for part in parts {
+        edits.remove(part.path.clone());
+    }
+    if let Some(narrative) = Path::member(resource.root(), "text", None) {
+        edits.remove(narrative);
+    }
+    bill::close_up(resource, &mut edits);
+    drop_orphans(resource, &mut edits);
+    climb(resource, &mut edits)?;
+    let text = edits.apply(resource.text(), resource.root())?;
+    Resource::ours(text).ok()
+}
+
+/// The household face: every labelled part out, conditional ones always.
+pub fn household(resource: &Resource, parts: &[Part]) -> Option<Resource> {
+    let labelled: Vec<&Part> = parts.iter().filter(|part| !part.marks.is_none()).collect();
+    without(resource, &labelled)
+}
+
+/// What a projection keeps of a resource.
+pub fn projected(resource: &Resource, projection: &Projection) -> Option<Resource> {
+    if projection.whole() {
+        return Some(resource.clone());
+    }
+    let mut edits = Edits::none();
+    let root = resource.root();
+    for (at, member) in root.members().iter().enumerate() {
+        let name = member.name.trim_start_matches('_');
+        if ["resourceType", "id", "meta"].contains(&name) {
+            continue;
+        }
+        if let Some(path) = Path::default().then(at) {
+            keep(projection, name, &member.node, path, &mut edits);
+        }
+    }
+    let text = edits.apply(resource.text(), root)?;
+    Resource::ours(text).ok()
+}
+
+fn keep(projection: &Projection, name: &str, node: &Node, path: Path, edits: &mut Edits) {
+    match projection.keep(name) {
+        Keep::All => {}
+        Keep::Nothing => edits.remove(path),
+        Keep::Some => {
+            let lists = !node.items().is_empty();
+            let items: Vec<(Path, &Node)> = if lists {
+                let items = node.items().iter().enumerate();
+                items
+                    .filter_map(|(at, item)| Some((path.then(at)?, item)))
+                    .collect()
+            } else {
+                vec![(path, node)]
+            };
+            for (path, item) in items {
+                for (at, member) in item.members().iter().enumerate() {
+                    let inner = format!("{name}.{}", member.name.trim_start_matches('_'));
+                    if let Some(path) = path.then(at) {
+                        keep(projection, &inner, &member.node, path, edits);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Contained resources that nothing refers to any more go.
+fn drop_orphans(resource: &Resource, edits: &mut Edits) {
+    let contained = resource
+        .root()
+        .get("contained")
+        .map(Node::items)
+        .unwrap_or_default();
+    for (at, node) in contained.iter().enumerate() {
+        let Some(path) = Path::member(resource.root(), "contained", Some(at)) else {
+            continue;
+        };
+        let id = node.text("id").unwrap_or_default();
+        let refers = |reference: &crate::fhir::resource::FoundReference| {
+            matches!(&reference.target, crate::fhir::Target::Contained(local) if **local == *id)
+                && !edits.removes(&reference.path)
+                && !reference.path.within(&path)
+        };
+        let all = &resource.found().references;
+        let was = all.iter().any(|reference| {
+            matches!(&reference.target, crate::fhir::Target::Contained(local) if **local == *id)
+        });
+        if was && !all.iter().any(refers) {
+            edits.remove(path);
+        }
+    }
+}
+
+/// Where a required element went, what holds it goes too; `None` where that is the record.
+fn climb(resource: &Resource, edits: &mut Edits) -> Option<()> {
+    let owner = SCHEMA.resource(resource.kind())?;
+    climb_object(resource.root(), owner, &Path::default(), edits).then_some(())
+}
+
+/// Whether `node` is still valid; takes out those of its children that are not.
+fn climb_object(node: &Node, owner: OwnerId, path: &Path, edits: &mut Edits) -> bool {
+    for (at, member) in node.members().iter().enumerate() {
+        let Some(element) = SCHEMA.element(owner, &member.name) else {
+            continue;
+        };
+        let Some(path) = path.then(at) else { continue };
+        if edits.removes(&path) {
+            if element.min > 0 {
+                return false;
+            }
+            continue;
+        }
+        let inner = match element.shape {
+            Shape::Complex(owner) | Shape::Reference(owner, _) => owner,
+            Shape::Primitive(_) | Shape::Resource => continue,
+        };
+        let mut left = false;
+        let lists = !member.node.items().is_empty();
+        for (item_at, item) in member.node.each().iter().enumerate() {
+            let item_path = if lists {
+                path.then(item_at)
+            } else {
+                Some(path.clone())
+            };
+            let Some(item_path) = item_path else { continue };
+            if edits.removes(&item_path) {
+                continue;
+            }
+            if climb_object(item, inner, &item_path, edits) {
+                left = true;
+            } else {
+                edits.remove(item_path);
+            }
+        }
+        if !left && element.min > 0 {
+            return false;
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+use super::*;
+use crate::label::Marks;
+use crate::statute::projections::{Household, PROJECTIONS, Seat};
+
+fn resource(text: &str) -> Resource {
+    Resource::ours(text.to_owned()).unwrap()
+}
+
+fn part(resource: &Resource, name: &str, item: Option<usize>) -> Part {
+    Part {
+        path: Path::member(resource.root(), name, item).unwrap(),
+        marks: Marks::always(Labels::MENTAL_HEALTH),
+        target: None,
+    }
+}
+
+fn value(resource: &Resource) -> serde_json::Value {
+    serde_json::from_slice(resource.text()).unwrap()
+}
+
+const BILL: &str = r#"{"resourceType":"ExplanationOfBenefit","id":"b","text":{"status":"generated","div":"<div>all</div>"},
+"billablePeriod":{"start":"2026-08-10","end":"2026-08-20"},"disposition":"said",
+"careTeam":[{"sequence":1,"provider":{"reference":"Practitioner/a"}},{"sequence":2,"provider":{"reference":"Practitioner/b"}}],
+"diagnosis":[{"sequence":4,"x":1},{"sequence":7,"x":2}],
+"item":[{"sequence":1,"careTeamSequence":[2],"diagnosisSequence":[4],"servicedDate":"2026-08-10","adjudication":[{"category":{"coding":[{"code":"benefit"}]},"amount":{"value":1.50}}]},
+{"sequence":2,"careTeamSequence":[1],"diagnosisSequence":[7],"servicedDate":"2026-08-12","noteNumber":[2],"adjudication":[{"category":{"coding":[{"code":"benefit"}]},"amount":{"value":2.25,"currency":"USD"}}]}],
+"total":[{"category":{"coding":[{"code":"benefit"}]},"amount":{"value":3.75}},{"category":{"coding":[{"code":"deductible"}]},"amount":{"value":9}}],
+"payment":{"date":"2026-08-30","amount":{"value":3.75},"adjustment":{"value":1}},
+"processNote":[{"number":1,"text":"whole"},{"number":2,"text":"second"}],"benefitBalance":[{"x":1}]}"#;
+
+#[test]
+fn a_bill_closes_up_around_what_stays() {
+    let bill = resource(BILL);
+    let line = part(&bill, "item", Some(0));
+    let left = value(&without(&bill, &[&line]).unwrap());
+    assert_eq!(left["item"].as_array().unwrap().len(), 1);
+    assert_eq!(left["item"][0]["sequence"], 1);
+    assert_eq!(left["item"][0]["diagnosisSequence"][0], 1);
+    assert_eq!(left["item"][0]["careTeamSequence"][0], 1);
+    assert_eq!(left["item"][0]["noteNumber"][0], 1);
+    assert_eq!(left["diagnosis"].as_array().unwrap().len(), 1);
+    assert_eq!(left["diagnosis"][0]["sequence"], 1);
+    assert_eq!(
+        left["careTeam"][0]["provider"]["reference"],
+        "Practitioner/a"
+    );
+    assert_eq!(
+        left["total"].as_array().unwrap().len(),
+        1,
+        "what can't be recomputed goes"
+    );
+    assert_eq!(left["total"][0]["amount"]["value"], 2.25);
+    assert_eq!(left["payment"]["amount"]["value"], 2.25);
+    assert_eq!(left["processNote"][0]["text"], "second");
+    assert_eq!(left["billablePeriod"]["start"], "2026-08-12");
+    for gone in ["text", "disposition", "benefitBalance"] {
+        assert!(left.get(gone).is_none(), "{gone}");
+    }
+    assert!(left["payment"].get("adjustment").is_none());
+}
+
+#[test]
+fn nothing_taken_out_changes_nothing() {
+    let bill = resource(BILL);
+    assert_eq!(without(&bill, &[]).unwrap().text(), bill.text());
+}
+
+#[test]
+fn redaction_is_idempotent() {
+    let bill = resource(BILL);
+    let once = without(&bill, &[&part(&bill, "item", Some(0))]).unwrap();
+    assert_eq!(household(&once, &[]).unwrap().text(), once.text());
+}
+
+#[test]
+fn what_is_not_valid_without_a_part_goes_with_it() {
+    let list = resource(
+        r#"{"resourceType":"List","status":"current","mode":"working","entry":[{"item":{"reference":"Condition/a"}},{"item":{"reference":"Condition/b"}}]}"#,
+    );
+    let reference = &list.found().references[0];
+    let hidden = Part {
+        path: reference.path.clone(),
+        marks: Marks::always(Labels::STI),
+        target: None,
+    };
+    let left = value(&without(&list, &[&hidden]).unwrap());
+    assert_eq!(left["entry"].as_array().unwrap().len(), 1);
+    assert_eq!(left["entry"][0]["item"]["reference"], "Condition/b");
+    let request = resource(
+        r#"{"resourceType":"MedicationRequest","status":"active","intent":"order","medicationReference":{"reference":"Medication/m"},"subject":{"reference":"Patient/p"}}"#,
+    );
+    let medication = Part {
+        path: request.found().references[0].path.clone(),
+        marks: Marks::always(Labels::STI),
+        target: None,
+    };
+    assert!(without(&request, &[&medication]).is_none());
+}
+
+#[test]
+fn a_contained_resource_that_only_a_hidden_line_used_goes() {
+    let bill = resource(
+        r##"{"resourceType":"Claim","contained":[{"resourceType":"ServiceRequest","id":"r"},{"resourceType":"Coverage","id":"c"}],
+        "insurance":[{"coverage":{"reference":"#c"}}],"item":[{"sequence":1,"extension":[{"url":"u","valueReference":{"reference":"#r"}}]},{"sequence":2}]}"##,
+    );
+    let left = without(&bill, &[&part(&bill, "item", Some(0))]).unwrap();
+    assert_eq!(value(&left)["contained"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn faces_keep_every_byte_but_meta() {
+    let patient = resource(
+        r#"{"resourceType":"Patient","id":"p","meta":{"versionId":"9","security":[{"code":"x"}],"profile":["u"],"tag":[{"code":"t"}]}, "name" : [ {"family":"\u00c9" } ],"multipleBirthInteger":2}"#,
+    );
+    let key = Key::parse("Patient/p").unwrap();
+    let stamp = Stamp {
+        version: "v1".into(),
+        updated: 0,
+    };
+    let text = String::from_utf8(render(&key, &stamp, &full(&patient), b"")).unwrap();
+    assert_eq!(
+        text,
+        r#"{"resourceType":"Patient","id":"p","meta":{"versionId":"v1","lastUpdated":"1970-01-01T00:00:00.000Z","profile":["u"],"tag":[{"code":"t"}]},"name" : [ {"family":"\u00c9" } ],"multipleBirthInteger":2}"#
+    );
+    let plain = String::from_utf8(render(&key, &stamp, &plain(&patient), b"")).unwrap();
+    assert!(plain.contains("profile") && !plain.contains("tag"));
+}
+
+#[test]
+fn the_benefit_view_keeps_only_its_list() {
+    let kind = crate::fhir::Kind::named("ExplanationOfBenefit").unwrap();
+    let list = PROJECTIONS
+        .of(Seat::Subscriber, Household::Claims, kind)
+        .unwrap();
+    let left = value(&projected(&resource(BILL), list).unwrap());
+    let mut names: Vec<_> = left.as_object().unwrap().keys().cloned().collect();
+    names.sort();
+    assert_eq!(
+        names,
+        ["billablePeriod", "id", "payment", "resourceType", "total"]
+    );
+    assert!(left["payment"].get("adjustment").is_none());
+}
+
+#[test]
+fn labels_say_their_codes_and_the_high_water_mark() {
+    let said = |labels| String::from_utf8(security(labels)).unwrap();
+    assert!(said(Labels::NONE).contains("\"N\""));
+    assert!(said(Labels::STI).contains("\"STD\"") && said(Labels::STI).contains("\"R\""));
+    assert!(said(Labels::ABORTION).contains("sensitive-service\",\"code\":\"abortion\""));
+    assert!(
+        !said(Labels::PSYCHOTHERAPY_NOTE.and(Labels::NOTE_UNRELEASED)).contains("\"code\":\"\"")
+    );
+}
