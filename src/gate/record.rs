@@ -1,0 +1,299 @@
+//! Records with their bodies shut, and the few doors to them. Bodies are visible within
+//! `crate::gate` and nowhere else; `tests/architecture.rs` lists who may use the doors.
+
+use crate::{
+    faces::{self, Face, Stamp},
+    fhir::{Key, Resource, ResourceError},
+    label::{Labelled, Marks, Part},
+    policy::Facts,
+};
+use bytes::Bytes;
+use std::fmt;
+
+/// A stored record. It can't be shown, cloned, compared or serialized: only [`super::release`]
+/// opens it for a requester, and [`super::amend`] for the write path.
+pub struct Sealed {
+    pub(super) facts: Facts,
+    pub(super) full: Stamp,
+    pub(super) household: Stamp,
+    pub(super) faces: Faces,
+    pub(super) targets: Vec<Facts>,
+}
+
+/// The two faces, ready to send, and what can be taken out of the full one.
+pub(super) struct Faces {
+    pub(super) full: Face,
+    /// Labels as they came in with the record, for relabelling.
+    pub(super) incoming: Vec<u8>,
+    pub(super) household: Household,
+    pub(super) parts: Vec<Part>,
+}
+
+/// The household face.
+pub(super) enum Household {
+    /// Nothing is taken out: the full face serves.
+    Same,
+    /// With all labelled parts out.
+    Other(Face),
+    /// The record can't be without what is taken out.
+    Nothing,
+}
+
+/// A record that may go, once its audit entry is durable. Serializable only through
+/// [`super::Disclosure`].
+pub struct Released {
+    pub(super) key: Key,
+    pub(super) patients: Vec<Key>,
+    pub(super) stamp: Stamp,
+    pub(super) body: Bytes,
+    pub(super) why: crate::policy::Basis,
+}
+
+/// A row as the store keeps it: the store's side of the doors `from_row` and `into_row`.
+pub struct Row {
+    /// What decisions ask.
+    pub facts: Facts,
+    /// Version and time of the full face.
+    pub full: Stamp,
+    /// Version and time of the household face.
+    pub household: Stamp,
+    /// The full body, framed.
+    pub body: Vec<u8>,
+    /// The household body, framed; empty where the full one serves, `None` where there is none.
+    pub household_body: Option<Vec<u8>>,
+    /// The parts, as JSON.
+    pub parts: String,
+    /// Facts of the records that it refers to, where a restriction must be tested on them.
+    pub targets: Vec<Facts>,
+}
+
+/// A stored row that can't be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a stored record is damaged")]
+pub struct Damaged;
+
+impl Sealed {
+    /// Seals a row as it comes from the store.
+    pub fn from_row(row: Row) -> Result<Sealed, Damaged> {
+        let (full, incoming) = unframe(&row.body).ok_or(Damaged)?;
+        let household = match row.household_body {
+            None => Household::Nothing,
+            Some(body) if body.is_empty() => Household::Same,
+            Some(body) => Household::Other(unframe(&body).ok_or(Damaged)?.0),
+        };
+        Ok(Sealed {
+            facts: row.facts,
+            full: row.full,
+            household: row.household,
+            faces: Faces {
+                full,
+                incoming,
+                household,
+                parts: parts_from_json(&row.parts).ok_or(Damaged)?,
+            },
+            targets: row.targets,
+        })
+    }
+
+    /// The row to store.
+    pub fn into_row(self) -> Row {
+        Row {
+            body: frame(&self.faces.full, &self.faces.incoming),
+            household_body: match &self.faces.household {
+                Household::Same => Some(Vec::new()),
+                Household::Other(face) => Some(frame(face, b"")),
+                Household::Nothing => None,
+            },
+            parts: parts_to_json(&self.faces.parts),
+            facts: self.facts,
+            full: self.full,
+            household: self.household,
+            targets: self.targets,
+        }
+    }
+
+    /// What decisions ask of it.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Whether `version` is the one that it would show on the full face.
+    pub fn is_version(&self, version: &str) -> bool {
+        *self.full.version == *version
+    }
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealed")
+            .field("key", &self.facts.key)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Released {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Released")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Row")
+            .field("key", &self.facts.key)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Released {
+    /// Its type and id.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Version and time as the requester sees them.
+    pub fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+
+    /// Why it may go.
+    pub fn why(&self) -> &crate::policy::Basis {
+        &self.why
+    }
+
+    /// Whether the requester is shown less than the whole of it.
+    pub fn is_partial(&self) -> bool {
+        !self.why.partial.is_empty()
+            || matches!(self.why.face, crate::policy::FaceKind::Household(_))
+    }
+}
+
+/// A resource in the layout in which it is labelled and kept: `resourceType`, `id`, `meta`, then
+/// the rest as the author wrote it. Paths of parts are paths in this layout.
+pub fn canonical(key: &Key, resource: &Resource) -> Result<Resource, ResourceError> {
+    let stamp = Stamp {
+        version: "0".into(),
+        updated: 0,
+    };
+    let face = faces::full(resource);
+    Resource::ours(faces::render(key, &stamp, &face, &incoming(resource)))
+}
+
+/// The members of the array `meta.security` as they came in.
+pub(super) fn incoming(resource: &Resource) -> Vec<u8> {
+    let security = resource.root().at(&["meta", "security"]);
+    let bytes = security
+        .map(|node| node.slice(resource.text()))
+        .unwrap_or_default();
+    let inner = bytes
+        .strip_prefix(b"[")
+        .and_then(|bytes| bytes.strip_suffix(b"]"));
+    inner.map(<[u8]>::to_vec).unwrap_or_default()
+}
+
+/// Seals a canonical resource with its labels.
+pub fn seal(
+    facts: Facts,
+    full: Stamp,
+    household: Stamp,
+    resource: &Resource,
+    labelled: &Labelled,
+) -> Sealed {
+    let household_face = match faces::household(resource, &labelled.parts) {
+        None => Household::Nothing,
+        Some(left) if left.text() == resource.text() => Household::Same,
+        Some(left) => Household::Other(faces::full(&left)),
+    };
+    Sealed {
+        facts,
+        full,
+        household,
+        faces: Faces {
+            full: faces::full(resource),
+            incoming: incoming(resource),
+            household: household_face,
+            parts: labelled.parts.clone(),
+        },
+        targets: Vec::new(),
+    }
+}
+
+/// Frames: two lengths (meta, incoming) as little-endian `u32`, then meta, incoming and tail.
+fn frame(face: &Face, incoming: &[u8]) -> Vec<u8> {
+    let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(0).to_le_bytes();
+    let mut out = Vec::with_capacity(8 + face.meta.len() + incoming.len() + face.tail.len());
+    out.extend_from_slice(&length(&face.meta));
+    out.extend_from_slice(&length(incoming));
+    out.extend_from_slice(&face.meta);
+    out.extend_from_slice(incoming);
+    out.extend_from_slice(&face.tail);
+    out
+}
+
+fn unframe(bytes: &[u8]) -> Option<(Face, Vec<u8>)> {
+    let (meta, rest) = bytes.split_first_chunk::<4>()?;
+    let (incoming, rest) = rest.split_first_chunk::<4>()?;
+    let meta = usize::try_from(u32::from_le_bytes(*meta)).ok()?;
+    let incoming = usize::try_from(u32::from_le_bytes(*incoming)).ok()?;
+    let (meta, rest) = rest.split_at_checked(meta)?;
+    let (incoming, tail) = rest.split_at_checked(incoming)?;
+    let face = Face {
+        meta: meta.to_vec(),
+        tail: tail.to_vec(),
+    };
+    Some((face, incoming.to_vec()))
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct PartRow(Vec<u16>, [u32; 4], bool, Option<Key>);
+
+fn parts_to_json(parts: &[Part]) -> String {
+    if parts.is_empty() {
+        return String::new();
+    }
+    let rows: Vec<PartRow> = parts
+        .iter()
+        .map(|part| {
+            let Marks {
+                labels,
+                conditional,
+                protected,
+                conditional_protected,
+                review,
+            } = part.marks;
+            let marks = [
+                labels.0,
+                conditional.0,
+                protected.0,
+                conditional_protected.0,
+            ];
+            PartRow(part.path.0.to_vec(), marks, review, part.target.clone())
+        })
+        .collect();
+    serde_json::to_string(&rows).unwrap_or_default()
+}
+
+fn parts_from_json(text: &str) -> Option<Vec<Part>> {
+    use crate::{fhir::Path, statute::Labels};
+    if text.is_empty() {
+        return Some(Vec::new());
+    }
+    let rows: Vec<PartRow> = serde_json::from_str(text).ok()?;
+    let part =
+        |PartRow(path, [labels, conditional, protected, conditional_protected], review, target)| {
+            Part {
+                path: Path(path.into()),
+                marks: Marks {
+                    labels: Labels(labels),
+                    conditional: Labels(conditional),
+                    protected: Labels(protected),
+                    conditional_protected: Labels(conditional_protected),
+                    review,
+                },
+                target,
+            }
+        };
+    Some(rows.into_iter().map(part).collect())
+}
