@@ -5,3 +5,4 @@ pub mod gate;
 pub mod policy;
 pub mod scope;
 pub mod statute;
+pub mod store;
