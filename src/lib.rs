@@ -8,3 +8,4 @@ pub mod label;
 pub mod policy;
 pub mod scope;
 pub mod statute;
+pub mod store;
