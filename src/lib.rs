@@ -1,4 +1,5 @@
 //! Confide.
+pub mod authn;
 pub mod calendar;
 pub mod fhir;
 pub mod gate;

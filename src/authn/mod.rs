@@ -1,0 +1,25 @@
+//! L4: a bearer token becomes a [`Verified`] requester; clients prove who they are.
+
+pub mod assertion;
+mod cache;
+pub mod client;
+pub mod jwks;
+pub mod keys;
+pub mod metadata;
+pub mod purpose;
+pub mod registry;
+pub mod secret;
+pub mod token;
+
+#[cfg(test)]
+pub mod fixture;
+
+pub use assertion::{Assertion, AssertionError};
+pub use client::{AuthMethod, Client, ClientError};
+pub use jwks::RemoteKeys;
+pub use keys::{KeyError, Keys};
+pub use metadata::Metadata;
+pub use purpose::PurposeError;
+pub use registry::{Registry, RegistryError, User};
+pub use secret::{Secret, SecretHash};
+pub use token::{Claims, Grant, Issued, Settings, TokenError, Tokens, Verified};
