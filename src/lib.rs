@@ -6,3 +6,4 @@ pub mod gate;
 pub mod policy;
 pub mod scope;
 pub mod statute;
+pub mod store;

@@ -1,7 +1,7 @@
 //! Verified tokens, remembered by their SHA-256 until they end or something was taken away. The hot
 //! path of every request: one hash, one look-up.
 
-use super::token::Verified;
+use super::verified::Verified;
 use aws_lc_rs::digest::{SHA256, digest};
 use std::{
     collections::HashMap,

@@ -2,12 +2,14 @@
 #![allow(missing_docs)]
 
 use super::{
+    claims::Settings,
     client::Client,
     jwks::RemoteKeys,
     keys::Keys,
     registry::{Registry, RegistryError, User},
     secret::Secret,
-    token::{Settings, Tokens, Verified},
+    token::Tokens,
+    verified::Verified,
 };
 use crate::{calendar::Clock, statute::Purpose};
 use aws_lc_rs::{

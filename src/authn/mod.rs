@@ -2,6 +2,7 @@
 
 pub mod assertion;
 mod cache;
+pub mod claims;
 pub mod client;
 pub mod jwks;
 pub mod keys;
@@ -10,11 +11,13 @@ pub mod purpose;
 pub mod registry;
 pub mod secret;
 pub mod token;
+pub mod verified;
 
 #[cfg(test)]
 pub mod fixture;
 
 pub use assertion::{Assertion, AssertionError};
+pub use claims::{Claims, Grant, IssueError, Issued, Settings};
 pub use client::{AuthMethod, Client, ClientError};
 pub use jwks::RemoteKeys;
 pub use keys::{KeyError, Keys};
@@ -22,4 +25,5 @@ pub use metadata::Metadata;
 pub use purpose::PurposeError;
 pub use registry::{Registry, RegistryError, User};
 pub use secret::{Secret, SecretHash};
-pub use token::{Claims, Grant, Issued, Settings, TokenError, Tokens, Verified};
+pub use token::Tokens;
+pub use verified::{TokenError, Verified};

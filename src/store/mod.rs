@@ -1,0 +1,3 @@
+//! L4: the only SQL.
+
+pub mod registry;
