@@ -33,6 +33,11 @@ pub enum PurposeError {
     NoPatient,
 }
 
+/// Reads `CODE`, `system|CODE`, and `system#CODE` as UDAP's hl7-b2b extension writes it.
+pub fn named(text: &str) -> Option<Purpose> {
+    Purpose::parse(text).or_else(|| Purpose::parse(&text.replacen('#', "|", 1)))
+}
+
 /// The purpose that a token of `client` gets. The relation of the user to the patient is not known
 /// here; only where the user is the patient in context is PATRQT meant without being said.
 pub fn purpose_for(
@@ -43,10 +48,7 @@ pub fn purpose_for(
     patient: Option<&Id>,
 ) -> Result<Purpose, PurposeError> {
     if let Some(asked) = asked {
-        // UDAP's hl7-b2b joins system and code with '#'.
-        let purpose =
-            Purpose::parse(asked).or_else(|| Purpose::parse(&asked.replacen('#', "|", 1)));
-        let purpose = purpose.ok_or(PurposeError::Unknown)?;
+        let purpose = named(asked).ok_or(PurposeError::Unknown)?;
         let registered = client.purposes.contains(&purpose);
         return registered
             .then_some(purpose)
