@@ -1,4 +1,5 @@
 //! Confide.
+pub mod authn;
 pub mod calendar;
 pub mod consent;
 pub mod faces;
@@ -7,5 +8,6 @@ pub mod gate;
 pub mod label;
 pub mod policy;
 pub mod scope;
+pub mod smart;
 pub mod statute;
 pub mod store;

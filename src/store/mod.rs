@@ -1,3 +1,4 @@
 //! L4: the only SQL.
 
 pub mod audit;
+pub mod registry;
