@@ -1,1 +1,1 @@
-
+//! Reads the source and holds the architecture to its promises.
