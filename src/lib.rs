@@ -1,10 +1,13 @@
 //! Confide.
 pub mod authn;
 pub mod calendar;
+pub mod cli;
+pub mod config;
 pub mod consent;
 pub mod faces;
 pub mod fhir;
 pub mod gate;
+pub mod http;
 pub mod label;
 pub mod policy;
 pub mod scope;

@@ -1,5 +1,9 @@
 //! L0: the clock, ages and deadlines in the plan's time zone.
 
+mod stopwatch;
+
+pub use stopwatch::Stopwatch;
+
 use crate::fhir::Instant;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 

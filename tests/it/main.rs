@@ -1,1 +1,11 @@
+//! Tests against the program as a whole, over real sockets. One binary: one link, one start.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "clippy's own leave for tests ends at helper functions"
+)]
 
+mod server;

@@ -1,0 +1,19 @@
+//! L6: HTTP. Every route is in `router`, the order of what surrounds a handler in `middleware`, every
+//! error that leaves in `failure`.
+
+pub mod extract;
+pub mod failure;
+pub mod health;
+pub mod meters;
+pub mod middleware;
+pub mod negotiate;
+pub mod rate;
+pub mod request_id;
+pub mod router;
+pub mod server;
+
+pub use failure::Failure;
+pub use middleware::Edge;
+pub use negotiate::Format;
+pub use request_id::RequestId;
+pub use router::{Act, Mount, ROUTES, Route};
