@@ -15,7 +15,7 @@ use crate::{
         schema::{OwnerId, SCHEMA, Shape},
         time,
     },
-    label::Part,
+    label::{Labelled, Part},
     statute::{
         Labels,
         projections::{Keep, Projection},
@@ -154,6 +154,20 @@ pub fn without(resource: &Resource, parts: &[&Part]) -> Option<Resource> {
 pub fn household(resource: &Resource, parts: &[Part]) -> Option<Resource> {
     let labelled: Vec<&Part> = parts.iter().filter(|part| !part.marks.is_none()).collect();
     without(resource, &labelled)
+}
+
+/// What a record can't be without reveals what the record as a whole reveals: such parts' marks go
+/// to the whole, so that both enforcements hide the record and neither finds out on the way.
+pub fn settle(resource: &Resource, labelled: &mut Labelled) {
+    for part in &labelled.parts {
+        if without(resource, &[part]).is_none() {
+            labelled.whole = labelled.whole.and(part.marks);
+        }
+    }
+    let all: Vec<&Part> = labelled.parts.iter().collect();
+    if without(resource, &all).is_none() {
+        labelled.whole = labelled.whole.and(labelled.parts_union());
+    }
 }
 
 /// What a projection keeps of a resource.

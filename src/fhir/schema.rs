@@ -24,6 +24,7 @@ pub struct Owner {
     /// Type name or path (`Patient`, `Patient.contact`, `HumanName`).
     pub name: &'static str,
     elements: Vec<Element>,
+    required: Vec<&'static str>,
 }
 
 /// A child element.
@@ -73,6 +74,7 @@ impl Schema {
                 owners.push(Owner {
                     name: owner,
                     elements: Vec::new(),
+                    required: Vec::new(),
                 });
             }
         }
@@ -96,6 +98,12 @@ impl Schema {
         }
         for owner in &mut owners {
             owner.elements.sort_by_key(|element| element.name);
+            let needed = owner.elements.iter().filter(|element| element.min > 0);
+            owner.required = needed
+                .map(|element| element.choice.unwrap_or(element.name))
+                .collect();
+            owner.required.sort_unstable();
+            owner.required.dedup();
         }
         Schema { owners, by_name }
     }
@@ -129,6 +137,11 @@ impl Owner {
             .binary_search_by_key(&name, |element| element.name)
             .ok()?;
         self.elements.get(at)
+    }
+
+    /// What must occur: names of elements, and of choices (`value[x]`) as a whole.
+    pub fn required(&self) -> &[&'static str] {
+        &self.required
     }
 
     /// All children.
@@ -180,6 +193,8 @@ mod tests {
         );
         let component = SCHEMA.element(observation, "component").unwrap();
         assert!(component.many);
+        let required = SCHEMA.owner(observation).unwrap().required();
+        assert_eq!(required, ["code", "status"]);
     }
 
     #[test]

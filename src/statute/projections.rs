@@ -33,11 +33,8 @@ pub enum Seat {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Projection {
     elements: Vec<String>,
-    #[expect(
-        dead_code,
-        reason = "each row says why; read by people and by `confide rules`"
-    )]
-    why: String,
+    /// Why these, for people and for `confide rules`.
+    pub why: String,
 }
 
 #[derive(Debug, Default, Deserialize)]

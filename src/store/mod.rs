@@ -1,4 +1,182 @@
-//! L4: the only SQL.
+//! L4: the only SQL. One storage trait; the embedded engine is SQLite, PostgreSQL comes beside it,
+//! so query text is written once ([`sql`], [`visible`], [`query`]) and engines only run it.
 
 pub mod audit;
+pub mod query;
 pub mod registry;
+pub mod sources;
+pub mod sql;
+pub mod sqlite;
+pub mod subjects;
+pub mod visible;
+
+use crate::{
+    consent::Refusal,
+    fhir::{Instant, Key, Resource},
+    gate::Sealed,
+    policy::{Case, Settings, Standing},
+    search::plan::Plan,
+};
+use std::future::Future;
+
+/// Why the store could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The engine failed; the request may be tried again.
+    #[error("the store is away: {0}")]
+    Away(Box<str>),
+    /// A stored row can't be read.
+    #[error("the store is damaged")]
+    Damaged,
+}
+
+/// Why a write was refused; nothing of it was written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The record was not as the writer expected.
+    #[error("{0} was changed meanwhile")]
+    Raced(Key),
+    /// A Consent that can't be honoured exactly.
+    #[error("{0}: {1}")]
+    Consent(Key, Refusal),
+    /// The resource can't be kept.
+    #[error("{0} can't be kept")]
+    Resource(Key),
+}
+
+/// A record and what holds towards its patients, of one snapshot.
+#[derive(Debug)]
+pub struct Found {
+    /// The record.
+    pub sealed: Sealed,
+    /// What holds.
+    pub standing: Standing,
+    /// The number of its version, for [`Expect::Seq`].
+    pub seq: i64,
+}
+
+/// A page of records and what holds towards their patients, of one snapshot.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// The matches, in order.
+    pub matches: Vec<Sealed>,
+    /// What they include and are included by.
+    pub included: Vec<Sealed>,
+    /// What holds.
+    pub standing: Standing,
+    /// How many match in all, where asked for.
+    pub total: Option<u64>,
+    /// Where the next page starts, if there is one.
+    pub next: Option<Position>,
+}
+
+/// The place of a record in an order: its sort value and its name.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Position {
+    /// The sort value; absent where the record has none.
+    pub value: Option<SortValue>,
+    /// The type's number, where a page spans types.
+    pub kind: i64,
+    /// The id.
+    pub id: String,
+}
+
+/// A value to sort by.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(untagged)]
+#[allow(missing_docs, reason = "SQL's own kinds")]
+pub enum SortValue {
+    Integer(i64),
+    Text(String),
+}
+
+/// A change to one record.
+#[derive(Debug)]
+pub struct Change {
+    /// The record.
+    pub key: Key,
+    /// Its new content; `None` deletes it.
+    pub resource: Option<Resource>,
+    /// What the writer saw.
+    pub expect: Expect,
+}
+
+/// What a writer saw of the record before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// It does not matter.
+    Any,
+    /// No record, or a deleted one.
+    Absent,
+    /// The version of this number.
+    Seq(i64),
+}
+
+/// Changes that are written together or not at all.
+#[derive(Debug)]
+pub struct Batch {
+    /// The changes.
+    pub changes: Vec<Change>,
+    /// When.
+    pub at: Instant,
+    /// Settings on which faces depend.
+    pub settings: Settings,
+    /// Whether a Consent that can't be honoured is stored as a refusal of everything (import), not
+    /// refused itself.
+    pub fail_closed: bool,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The record.
+    pub key: Key,
+    /// Whether it was new.
+    pub created: bool,
+    /// Whether anything changed at all.
+    pub changed: bool,
+}
+
+/// The storage of records.
+pub trait Store: Send + Sync {
+    /// One record with what holds towards its patients.
+    fn read(
+        &self,
+        case: &Case,
+        settings: Settings,
+        key: &Key,
+    ) -> impl Future<Output = Result<Option<Found>, StoreError>> + Send;
+
+    /// The records that a plan asks for, through the `visible` relation.
+    fn search(
+        &self,
+        case: &Case,
+        settings: Settings,
+        plan: &Plan,
+        from: Option<&Position>,
+    ) -> impl Future<Output = Result<Page, StoreError>> + Send;
+
+    /// All records of a patient's own, through the `visible` relation, in pages.
+    fn everything(
+        &self,
+        case: &Case,
+        settings: Settings,
+        patient: &Key,
+        count: u16,
+        from: Option<&Position>,
+    ) -> impl Future<Output = Result<Page, StoreError>> + Send;
+
+    /// Records by name, through the `visible` relation.
+    fn named(
+        &self,
+        case: &Case,
+        settings: Settings,
+        keys: &[Key],
+    ) -> impl Future<Output = Result<Page, StoreError>> + Send;
+
+    /// Writes a batch.
+    fn write(&self, batch: Batch) -> impl Future<Output = Result<Vec<Written>, WriteError>> + Send;
+}

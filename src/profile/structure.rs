@@ -1,0 +1,372 @@
+//! Whether a resource has the structure of its type: names, kinds, cardinalities, primitive
+//! formats, reference targets. One pass over the tree; every problem is told, with its FHIRPath.
+//! Invariants and bindings are checks of their own that walk the same way, on resources whose
+//! structure holds.
+
+use super::primitive;
+use crate::fhir::{
+    Kind, Node, Resource, Target,
+    json::{Member, Value},
+    outcome::{Issue, IssueType},
+    schema::{Element, Owner, OwnerId, SCHEMA, Shape},
+};
+use std::fmt::Write;
+
+/// How far a check goes.
+#[derive(Debug, Clone, Copy)]
+pub struct CheckLimits {
+    /// Most problems that are told.
+    pub issues: usize,
+    /// Longest text in bytes; FHIR's own limit is 1 MB. Binary data and attachments are bounded
+    /// by the size of the request instead.
+    pub text: usize,
+}
+
+impl Default for CheckLimits {
+    fn default() -> Self {
+        CheckLimits {
+            issues: 100,
+            text: 1024 * 1024,
+        }
+    }
+}
+
+/// All problems of a resource's structure, in the order of its text. Texts name elements and
+/// types, never values.
+pub fn check(resource: &Resource, limits: CheckLimits) -> Vec<Issue> {
+    let mut walk = Walk {
+        limits,
+        issues: Vec::new(),
+    };
+    let at = At {
+        parent: None,
+        step: Step::Name(resource.kind().name()),
+    };
+    walk.resource(resource.root(), &at, None);
+    walk.issues
+}
+
+/// A place, as a chain through the stack: words are made only when there is a problem.
+struct At<'a> {
+    parent: Option<&'a At<'a>>,
+    step: Step<'a>,
+}
+
+enum Step<'a> {
+    Name(&'a str),
+    Item(usize),
+}
+
+impl<'a> At<'a> {
+    fn name(&'a self, name: &'a str) -> At<'a> {
+        At {
+            parent: Some(self),
+            step: Step::Name(name),
+        }
+    }
+
+    fn item(&'a self, item: usize) -> At<'a> {
+        At {
+            parent: Some(self),
+            step: Step::Item(item),
+        }
+    }
+
+    fn words(&self) -> String {
+        let mut out = self.parent.map(At::words).unwrap_or_default();
+        match self.step {
+            Step::Name(name) if out.is_empty() => out.push_str(name),
+            // A name that is none of FHIR's could say anything.
+            Step::Name(name) if plain(name) => {
+                out.push('.');
+                out.push_str(name);
+            }
+            Step::Name(_) => {}
+            Step::Item(item) => {
+                // Writing to a String can't fail.
+                let _ = write!(out, "[{item}]");
+            }
+        }
+        out
+    }
+}
+
+fn plain(name: &str) -> bool {
+    name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+struct Walk {
+    limits: CheckLimits,
+    issues: Vec<Issue>,
+}
+
+impl Walk {
+    fn say(&mut self, kind: IssueType, text: impl Into<String>, at: &At) {
+        if self.issues.len() < self.limits.issues {
+            self.issues.push(Issue::at(kind, text, at.words()));
+        }
+    }
+
+    /// A whole resource; `holder` is the one that contains it.
+    fn resource(&mut self, node: &Node, at: &At, holder: Option<&Node>) {
+        if !matches!(node.value, Value::Object(_)) {
+            return self.say(IssueType::Structure, "must be a resource", at);
+        }
+        let kind = node.text("resourceType").and_then(Kind::named);
+        let Some(owner) = kind.and_then(|kind| SCHEMA.resource(kind)) else {
+            let text = "resourceType is missing or not a type of FHIR R4";
+            return self.say(IssueType::Structure, text, at);
+        };
+        self.object(node, owner, at, holder.unwrap_or(node), Place::of(holder));
+    }
+
+    fn object(&mut self, node: &Node, owner: OwnerId, at: &At, root: &Node, place: Place) {
+        let Some(owner) = SCHEMA.owner(owner) else {
+            return;
+        };
+        let members = node.members();
+        let content = members.iter().any(|m| &*m.name != "resourceType");
+        if !content && place == Place::Inside {
+            self.say(IssueType::Structure, "must not be empty", at);
+        }
+        let mut choices: Vec<(&'static str, &'static str)> = Vec::new();
+        for member in members {
+            if &*member.name == "resourceType" && place != Place::Inside {
+                continue;
+            }
+            let (name, extra) = match member.name.strip_prefix('_') {
+                Some(name) => (name, true),
+                None => (&*member.name, false),
+            };
+            let here = at.name(name);
+            let Some(element) = owner.element(name) else {
+                self.say(IssueType::Structure, "no such element in FHIR R4", &here);
+                continue;
+            };
+            if let Some(choice) = element.choice {
+                self.choice(&mut choices, choice, element, &here);
+            }
+            if extra {
+                self.extra(member, element, node, &here, root);
+            } else if name == "contained" && place == Place::Contained {
+                let text = "a contained resource must not contain others";
+                self.say(IssueType::Structure, text, &here);
+            } else {
+                self.member(member, element, node, &here, root);
+            }
+        }
+        self.required(node, owner, &choices, at);
+        if owner.name == "Extension" {
+            self.extension(node, !choices.is_empty(), at);
+        }
+    }
+
+    fn choice(
+        &mut self,
+        seen: &mut Vec<(&'static str, &'static str)>,
+        choice: &'static str,
+        element: &Element,
+        at: &At,
+    ) {
+        match seen.iter().find(|(of, _)| *of == choice) {
+            Some((_, name)) if *name == element.name => {}
+            Some(_) => {
+                let text = format!("only one of {choice} may be given");
+                self.say(IssueType::Structure, text, at);
+            }
+            None => seen.push((choice, element.name)),
+        }
+    }
+
+    fn required(&mut self, node: &Node, owner: &Owner, choices: &[(&str, &str)], at: &At) {
+        for name in owner.required() {
+            let given = match choices.iter().find(|(choice, _)| choice == name) {
+                Some(_) => true,
+                None => node.get(name).is_some() || has_extra(node, name),
+            };
+            if !given {
+                self.say(IssueType::Required, format!("{name} is required"), at);
+            }
+        }
+    }
+
+    fn extension(&mut self, node: &Node, value: bool, at: &At) {
+        match (value, node.get("extension").is_some()) {
+            (true, true) => {
+                let text = "an extension has a value or extensions, not both";
+                self.say(IssueType::Structure, text, at);
+            }
+            (false, false) => {
+                let text = "an extension has a value or extensions";
+                self.say(IssueType::Required, text, at);
+            }
+            _ => {}
+        }
+    }
+
+    fn member(&mut self, member: &Member, element: &Element, owner: &Node, at: &At, root: &Node) {
+        match (&member.node.value, element.many) {
+            (Value::Array(items), true) => {
+                if items.is_empty() {
+                    self.say(IssueType::Structure, "must not be an empty array", at);
+                }
+                for (number, item) in items.iter().enumerate() {
+                    let at = at.item(number);
+                    let stands_for = || {
+                        matches!(element.shape, Shape::Primitive(_))
+                            && extra_item(owner, element.name, number).is_some_and(is_object)
+                    };
+                    if item.value != Value::Null || !stands_for() {
+                        self.value(item, element, &at, root);
+                    }
+                }
+            }
+            (Value::Array(_), false) => {
+                self.say(IssueType::Structure, "must not be an array", at);
+            }
+            (_, true) => self.say(IssueType::Structure, "must be an array", at),
+            (_, false) => self.value(&member.node, element, at, root),
+        }
+    }
+
+    fn value(&mut self, node: &Node, element: &Element, at: &At, root: &Node) {
+        if node.value == Value::Null {
+            return self.say(IssueType::Structure, "must not be null", at);
+        }
+        match element.shape {
+            Shape::Primitive(kind) => {
+                let longest = match kind {
+                    "base64Binary" => usize::MAX,
+                    _ => self.limits.text,
+                };
+                if let Some(fault) = primitive::fault(kind, &node.value, longest) {
+                    self.say(IssueType::Value, fault, at);
+                }
+            }
+            Shape::Resource => {
+                let holder = (element.name == "contained").then_some(root);
+                self.resource(node, at, holder);
+            }
+            Shape::Complex(_) | Shape::Reference(..) if !is_object(node) => {
+                self.say(IssueType::Structure, "must be an object", at);
+            }
+            Shape::Complex(owner) => self.object(node, owner, at, root, Place::Inside),
+            Shape::Reference(owner, targets) => {
+                self.object(node, owner, at, root, Place::Inside);
+                if let Some(fault) = target_fault(node, targets, root) {
+                    self.say(IssueType::Value, fault, &at.name("reference"));
+                }
+            }
+        }
+    }
+
+    /// `_name`: id and extensions of a primitive, or of each of a list of them.
+    fn extra(&mut self, member: &Member, element: &Element, owner: &Node, at: &At, root: &Node) {
+        let Some(id) = SCHEMA.named("Element") else {
+            return;
+        };
+        if !matches!(element.shape, Shape::Primitive(_)) {
+            let text = "only a primitive element has a twin with an underscore";
+            return self.say(IssueType::Structure, text, at);
+        }
+        match (&member.node.value, element.many) {
+            (Value::Object(_), false) => self.object(&member.node, id, at, root, Place::Inside),
+            (Value::Array(items), true) => {
+                let values = owner.get(element.name).map(Node::items);
+                if values.is_some_and(|values| values.len() != items.len()) {
+                    let text = "the twin with an underscore must have as many items";
+                    self.say(IssueType::Structure, text, at);
+                }
+                if !items.iter().any(is_object) {
+                    let text = "the twin with an underscore must hold an object";
+                    self.say(IssueType::Structure, text, at);
+                }
+                for (number, item) in items.iter().enumerate() {
+                    let at = at.item(number);
+                    match item.value {
+                        Value::Object(_) => self.object(item, id, &at, root, Place::Inside),
+                        Value::Null if values.is_some() => {}
+                        _ => self.say(IssueType::Structure, "must be an object or null", &at),
+                    }
+                }
+            }
+            (_, false) => self.say(IssueType::Structure, "must be an object", at),
+            (_, true) => self.say(IssueType::Structure, "must be an array", at),
+        }
+    }
+}
+
+/// Which `resourceType` and `contained` an object may have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Resource,
+    Contained,
+    Inside,
+}
+
+impl Place {
+    fn of(holder: Option<&Node>) -> Place {
+        match holder {
+            Some(_) => Place::Contained,
+            None => Place::Resource,
+        }
+    }
+}
+
+fn is_object(node: &Node) -> bool {
+    matches!(node.value, Value::Object(_))
+}
+
+fn has_extra(node: &Node, name: &str) -> bool {
+    let named = |member: &Member| member.name.strip_prefix('_') == Some(name);
+    node.members().iter().any(named)
+}
+
+fn extra_item<'n>(node: &'n Node, name: &str, number: usize) -> Option<&'n Node> {
+    let named = |member: &&Member| member.name.strip_prefix('_') == Some(name);
+    let extra = node.members().iter().find(named)?;
+    extra.node.items().get(number)
+}
+
+/// Whether a reference names a type that its element doesn't allow. A reference that names none
+/// (`urn:`, an identifier, another server's own form of URL) is left to those who resolve it.
+fn target_fault(node: &Node, targets: &str, root: &Node) -> Option<&'static str> {
+    let allowed = |kind: &str| targets == "*" || targets.split(',').any(|target| target == kind);
+    let wrong = Some("refers to a type that this element does not allow");
+    let stated = node.text("type").filter(|kind| Kind::named(kind).is_some());
+    if stated.is_some_and(|kind| !allowed(kind)) {
+        return wrong;
+    }
+    let text = node.text("reference")?;
+    let kind = match Target::parse(text, None) {
+        Target::Local(key) => key.kind.name(),
+        Target::Contained(id) => contained(root, &id)?,
+        Target::Conditional(_) => text.split_once('?')?.0,
+        Target::Urn(_) => return None,
+        Target::Elsewhere(_) => {
+            let (way, _) = text.split_once("/_history/").unwrap_or((text, ""));
+            let mut steps = way.rsplit('/');
+            let name = steps.nth(1)?;
+            if Kind::named(name).is_none() {
+                let relative = steps.next().is_none() && name.starts_with(char::is_uppercase);
+                return relative.then_some("refers to a type that FHIR R4 does not have");
+            }
+            name
+        }
+    };
+    if allowed(kind) { None } else { wrong }
+}
+
+fn contained<'n>(root: &'n Node, id: &str) -> Option<&'n str> {
+    if id.is_empty() {
+        return root.text("resourceType");
+    }
+    let contained = root.get("contained")?.items().iter();
+    contained
+        .filter(|node| node.text("id") == Some(id))
+        .find_map(|node| node.text("resourceType"))
+}
+
+#[cfg(test)]
+#[path = "structure_tests.rs"]
+mod tests;

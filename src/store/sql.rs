@@ -1,0 +1,149 @@
+//! SQL text with its values, written once for both engines: `?` marks a value, in order.
+
+use crate::fhir::Kinds;
+
+/// A piece of a query.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Sql {
+    /// The text, with `?` for each value.
+    pub text: String,
+    /// The values.
+    pub values: Vec<Value>,
+}
+
+/// A value of a query.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "SQL's own kinds")]
+pub enum Value {
+    Integer(i64),
+    Text(Box<str>),
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Value::Integer(value)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Value::Text(value.into())
+    }
+}
+
+impl Sql {
+    /// Text without values.
+    pub fn text(text: &str) -> Sql {
+        Sql {
+            text: text.to_owned(),
+            values: Vec::new(),
+        }
+    }
+
+    /// A truth that holds always, or never.
+    pub fn truth(holds: bool) -> Sql {
+        Sql::text(if holds { "1=1" } else { "1=0" })
+    }
+
+    /// Adds text.
+    pub fn push(&mut self, text: &str) -> &mut Sql {
+        self.text.push_str(text);
+        self
+    }
+
+    /// Adds a value.
+    pub fn bind(&mut self, value: impl Into<Value>) -> &mut Sql {
+        self.text.push('?');
+        self.values.push(value.into());
+        self
+    }
+
+    /// Adds another piece.
+    pub fn add(&mut self, other: Sql) -> &mut Sql {
+        self.text.push_str(&other.text);
+        self.values.extend(other.values);
+        self
+    }
+
+    /// All of these; true when there are none.
+    pub fn all(pieces: impl IntoIterator<Item = Sql>) -> Sql {
+        Sql::joined(pieces, " AND ", true)
+    }
+
+    /// Any of these; false when there are none.
+    pub fn any(pieces: impl IntoIterator<Item = Sql>) -> Sql {
+        Sql::joined(pieces, " OR ", false)
+    }
+
+    fn joined(pieces: impl IntoIterator<Item = Sql>, with: &str, empty: bool) -> Sql {
+        let mut pieces = pieces.into_iter();
+        let Some(first) = pieces.next() else {
+            return Sql::truth(empty);
+        };
+        let mut sql = Sql::text("(");
+        sql.add(first);
+        for piece in pieces {
+            sql.push(with).add(piece);
+        }
+        sql.push(")");
+        sql
+    }
+
+    /// Not this.
+    #[must_use]
+    pub fn not(self) -> Sql {
+        let mut sql = Sql::text("NOT (");
+        sql.add(self).push(")");
+        sql
+    }
+
+    /// Whether `column` is a type of the set.
+    pub fn kinds(column: &str, kinds: Kinds) -> Sql {
+        let absent = Kinds::ALL.without(kinds);
+        let (inside, list) = if absent.iter().count() < kinds.iter().count() {
+            (false, absent)
+        } else {
+            (true, kinds)
+        };
+        if list.is_empty() {
+            return Sql::truth(!inside);
+        }
+        let numbers: Vec<String> = list.iter().map(|kind| kind.number().to_string()).collect();
+        let word = if inside { "IN" } else { "NOT IN" };
+        Sql::text(&format!("{column} {word} ({})", numbers.join(",")))
+    }
+
+    /// Whether `column` is one of these numbers.
+    pub fn numbers(column: &str, numbers: &[i64]) -> Sql {
+        if numbers.is_empty() {
+            return Sql::truth(false);
+        }
+        let list: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+        Sql::text(&format!("{column} IN ({})", list.join(",")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_join_with_their_values_in_order() {
+        let mut one = Sql::text("a = ");
+        one.bind(1i64);
+        let mut two = Sql::text("b = ");
+        two.bind("x");
+        let sql = Sql::all([one, Sql::any([two, Sql::truth(false)]).not()]);
+        assert_eq!(sql.text, "(a = ? AND NOT ((b = ? OR 1=0)))");
+        assert_eq!(sql.values, [Value::Integer(1), Value::Text("x".into())]);
+    }
+
+    #[test]
+    fn the_shorter_list_of_types_is_written() {
+        let one = Kinds::of(&["Patient"]);
+        assert!(Sql::kinds("k", one).text.starts_with("k IN ("));
+        assert!(Sql::kinds("k", Kinds::ALL.without(one)).text.starts_with("k NOT IN ("));
+        assert_eq!(Sql::kinds("k", Kinds::ALL).text, "1=1");
+        assert_eq!(Sql::kinds("k", Kinds::NONE).text, "1=0");
+    }
+}

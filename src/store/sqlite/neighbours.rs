@@ -1,0 +1,183 @@
+//! What labels depend on beside the record: read from the rows of the records around it.
+
+use super::keys;
+use crate::{
+    fhir::{Key, Resource},
+    label::{DIRECTORY, Marks, Neighbour, Subject, Surroundings},
+    statute::{Labels, minors::Care},
+    store::{StoreError, subjects},
+};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use std::collections::HashMap;
+
+/// Neighbours that name no patient, remembered through a batch: every record of a bundle points at
+/// the same few organizations.
+#[derive(Debug, Default)]
+pub struct Memory {
+    known: HashMap<Key, Option<Neighbour>>,
+}
+
+impl Memory {
+    /// Drops what a change of this record makes stale.
+    pub fn forget(&mut self, key: &Key) {
+        self.known.remove(key);
+    }
+
+    fn look_up(&mut self, read: &Connection, key: &Key) -> Result<Option<Neighbour>, StoreError> {
+        if !DIRECTORY.has(key.kind) {
+            return by_key(read, key);
+        }
+        if let Some(known) = self.known.get(key) {
+            return Ok(known.clone());
+        }
+        let found = by_key(read, key)?;
+        self.known.insert(key.clone(), found.clone());
+        Ok(found)
+    }
+}
+
+const COLUMNS: &str = "labels, conditional, protected, c_protected, review, \
+    p_labels, p_conditional, p_protected, p_c_protected, day, care, regime";
+
+fn neighbour(row: &Row<'_>) -> rusqlite::Result<Neighbour> {
+    let label = |at: usize| -> rusqlite::Result<Labels> { Ok(Labels::from_column(row.get(at)?)) };
+    Ok(Neighbour {
+        whole: Marks {
+            labels: label(0)?,
+            conditional: label(1)?,
+            protected: label(2)?,
+            conditional_protected: label(3)?,
+            review: row.get(4)?,
+        },
+        parts: Marks {
+            labels: label(5)?,
+            conditional: label(6)?,
+            protected: label(7)?,
+            conditional_protected: label(8)?,
+            review: false,
+        },
+        day: row.get::<_, Option<String>>(9)?.and_then(|day| day.parse().ok()),
+        care: care(row.get(10)?),
+        regime: label(11)?,
+    })
+}
+
+fn by_key(read: &Connection, key: &Key) -> Result<Option<Neighbour>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM record WHERE kind = ?1 AND id = ?2 AND deleted = 0");
+    let mut query = read.prepare_cached(&sql)?;
+    Ok(query
+        .query_row(params![key.kind.number(), key.id.as_str()], neighbour)
+        .optional()?)
+}
+
+/// The stored number for [`Care`].
+pub fn care_column(care: Care) -> i64 {
+    i64::from(care.inpatient)
+        | i64::from(care.minor_consented) << 1
+        | i64::from(care.mature.is_some()) << 2
+        | i64::from(care.mature == Some(true)) << 3
+}
+
+fn care(column: i64) -> Care {
+    Care {
+        inpatient: column & 1 != 0,
+        minor_consented: column & 2 != 0,
+        mature: (column & 4 != 0).then_some(column & 8 != 0),
+    }
+}
+
+/// All that labels of `resource` depend on. `patients` are whose record it is, by number.
+pub fn around(
+    read: &Connection,
+    memory: &mut Memory,
+    rid: i64,
+    resource: &Resource,
+    patients: &[i64],
+    derived: bool,
+) -> Result<Surroundings, StoreError> {
+    let mut around = Surroundings {
+        subject: subject(read, patients)?,
+        ..Surroundings::default()
+    };
+    for reference in &resource.found().references {
+        let Some(key) = reference.target.local() else { continue };
+        if key.kind.name() == "Patient" || around.targets.contains_key(key) {
+            continue;
+        }
+        if let Some(neighbour) = memory.look_up(read, key)? {
+            around.targets.insert(key.clone(), neighbour);
+        }
+    }
+    if derived && !subjects::takes_from_targets(resource.kind()) {
+        let sql = format!(
+            "SELECT {} FROM reference f JOIN record n ON n.rid = f.rid WHERE f.target = ?1 AND n.deleted = 0",
+            COLUMNS.split(", ").map(|column| format!("n.{}", column.trim())).collect::<Vec<_>>().join(", ")
+        );
+        let mut query = read.prepare_cached(&sql)?;
+        around.referrers = query.query_map([rid], neighbour)?.collect::<Result<_, _>>()?;
+    }
+    let sql = "SELECT 1 FROM directive_names n JOIN directive d ON d.rid = n.rid \
+               WHERE n.named = ?1 AND d.category = 'self-pay-restriction' LIMIT 1";
+    around.self_paid = read.prepare_cached(sql)?.exists([rid])?;
+    Ok(around)
+}
+
+/// The member: the youngest of several, with the flags of all.
+fn subject(read: &Connection, patients: &[i64]) -> Result<Subject, StoreError> {
+    let mut subject = Subject::default();
+    for (at, patient) in patients.iter().enumerate() {
+        let born: Option<Option<String>> = read
+            .prepare_cached("SELECT born FROM patient_state WHERE patient = ?1")?
+            .query_row([patient], |row| row.get(0))
+            .optional()?;
+        let born = born.flatten().and_then(|born| born.parse().ok());
+        subject.born = match (at, subject.born, born) {
+            (0, _, born) => born,
+            (_, Some(one), Some(other)) => Some(one.max(other)),
+            _ => None,
+        };
+        let mut query = read.prepare_cached("SELECT code FROM flag WHERE patient = ?1")?;
+        for code in query.query_map([patient], |row| row.get::<_, String>(0))? {
+            subject.flags.push(code?.into());
+        }
+    }
+    Ok(subject)
+}
+
+/// The organization of a record, or of the Encounter that it happened in.
+pub fn organization(read: &Connection, resource: &Resource) -> Result<Option<i64>, StoreError> {
+    const OWN: &[&str] = &[
+        "serviceProvider", "custodian", "managingOrganization", "organization", "provider", "performer",
+        "performer.actor", "author", "sender",
+    ];
+    let direct = OWN
+        .iter()
+        .flat_map(|path| resource.keys(path))
+        .find(|key| key.kind.name() == "Organization");
+    if let Some(key) = direct {
+        return Ok(Some(keys::locate(read, &key)?));
+    }
+    for key in crate::label::hops::encounters(resource) {
+        let sql = "SELECT organization FROM record WHERE kind = ?1 AND id = ?2";
+        let found: Option<Option<i64>> = read
+            .prepare_cached(sql)?
+            .query_row(params![key.kind.number(), key.id.as_str()], |row| row.get(0))
+            .optional()?;
+        if let Some(organization) = found.flatten() {
+            return Ok(Some(organization));
+        }
+    }
+    Ok(None)
+}
+
+/// Who made a record: the originator of a note.
+pub fn author(read: &Connection, resource: &Resource) -> Result<Option<i64>, StoreError> {
+    const PATHS: &[&str] = &[
+        "author", "assessor", "recorder", "asserter", "performer", "performer.actor", "requester", "sender",
+    ];
+    let author = PATHS
+        .iter()
+        .flat_map(|path| resource.keys(path))
+        .find(|key| ["Practitioner", "PractitionerRole", "RelatedPerson", "Patient"].contains(&key.kind.name()));
+    author.map(|key| keys::locate(read, &key)).transpose()
+}

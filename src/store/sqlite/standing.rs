@@ -1,0 +1,340 @@
+//! What holds between a requester and patients, read in the caller's snapshot.
+
+use super::keys;
+use crate::{
+    calendar,
+    consent::Directive,
+    fhir::{Interval, Key},
+    policy::{Authority, Case, Grant, Role, Settings, Standing, Towards},
+    statute::{Labels, Purpose, projections::Seat},
+    store::StoreError,
+};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+/// The requester's names, by key and by number.
+#[derive(Debug, Default)]
+pub struct Names {
+    /// The user, verified links, the organization.
+    pub keys: Vec<Key>,
+    /// The user and verified links, by number.
+    pub people: Vec<i64>,
+    /// The organization, by number.
+    pub organization: Option<i64>,
+    /// The user, by number.
+    pub user: Option<i64>,
+}
+
+/// The names of the requester of `case`.
+pub fn names(read: &Connection, case: &Case) -> Result<Names, StoreError> {
+    let mut names = Names::default();
+    if let Some(user) = &case.requester.user {
+        names.keys.push(user.clone());
+        if let Some(rid) = keys::find(read, user)? {
+            names.user = Some(rid);
+            names.people.push(rid);
+            for other in linked(read, rid)? {
+                names.people.push(other);
+                names.keys.extend(keys::key_of(read, other)?);
+            }
+        }
+    }
+    if let Some(organization) = &case.requester.organization {
+        names.keys.push(organization.clone());
+        names.organization = keys::find(read, organization)?;
+    }
+    Ok(names)
+}
+
+fn linked(read: &Connection, rid: i64) -> Result<Vec<i64>, StoreError> {
+    let sql = "SELECT other FROM link WHERE one = ?1 UNION SELECT one FROM link WHERE other = ?1";
+    Ok(read.prepare_cached(sql)?.query_map([rid], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
+/// What holds towards `patients` (by number), for the purpose of `case`.
+pub fn standing(
+    read: &Connection,
+    case: &Case,
+    settings: Settings,
+    names: &Names,
+    patients: &[i64],
+) -> Result<Standing, StoreError> {
+    let mut standing = Standing {
+        names: names.keys.clone(),
+        towards: Vec::with_capacity(patients.len()),
+        groups: Vec::new(),
+    };
+    for patient in patients {
+        if let Some(key) = keys::key_of(read, *patient)? {
+            standing.towards.push(towards(read, case, settings, names, *patient, key)?);
+        }
+    }
+    if case.requester.role == Role::Plan {
+        for group in granted_groups(read, case, names)? {
+            standing.groups.extend(keys::key_of(read, group)?);
+        }
+    }
+    Ok(standing)
+}
+
+fn towards(
+    read: &Connection,
+    case: &Case,
+    settings: Settings,
+    names: &Names,
+    patient: i64,
+    key: Key,
+) -> Result<Towards, StoreError> {
+    let mut towards = Towards::none(key);
+    towards.is_member = names.people.contains(&patient);
+    state(read, case, patient, &mut towards)?;
+    match case.purpose {
+        Purpose::Patrqt => return Ok(towards),
+        Purpose::Coverage => towards.seat = seat(read, case, names, patient)?,
+        Purpose::Pwatrny => {
+            towards.authority = authority(read, case, names, patient)?;
+            flags(read, case, names, patient, &mut towards)?;
+        }
+        Purpose::Treat | Purpose::Etreat => {
+            towards.in_facility = !settings.by_organization || in_facility(read, names, patient)?;
+        }
+        Purpose::Coc | Purpose::Hdm | Purpose::Hqualimp | Purpose::Perfmsr => {
+            plan(read, case, names, patient, &mut towards)?;
+        }
+        _ => {}
+    }
+    if case.requester.role != Role::App {
+        towards.covered_together = covered_together(read, names, patient)?;
+    }
+    towards.directives = directives(read, patient)?;
+    Ok(towards)
+}
+
+fn state(read: &Connection, case: &Case, patient: i64, towards: &mut Towards) -> Result<(), StoreError> {
+    let sql = "SELECT born, hits, tightening FROM patient_state WHERE patient = ?1";
+    let row: Option<(Option<String>, i64, i64)> = read
+        .prepare_cached(sql)?
+        .query_row([patient], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    let Some((born, hits, tightening)) = row else {
+        return Ok(());
+    };
+    towards.hits = Labels::from_column(hits);
+    towards.tightening = Labels::from_column(tightening);
+    let born = born.and_then(|born| born.parse().ok());
+    if let (Some(born), Some(today)) = (born, calendar::local_date(case.at)) {
+        towards.minor = calendar::age(born, today) < 18;
+    }
+    Ok(())
+}
+
+/// The user's place on a policy that covers the patient now.
+fn seat(read: &Connection, case: &Case, names: &Names, patient: i64) -> Result<Option<Seat>, StoreError> {
+    if names.people.contains(&patient) {
+        return Ok(None);
+    }
+    let sql = "SELECT DISTINCT subscriber FROM coverage \
+               WHERE beneficiary = ?1 AND active = 1 AND since <= ?2 AND until >= ?2 AND subscriber IS NOT NULL";
+    let subscribers: Vec<i64> = read
+        .prepare_cached(sql)?
+        .query_map(params![patient, case.at], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let mut seat = None;
+    for subscriber in subscribers {
+        let mut one = vec![subscriber];
+        one.extend(linked(read, subscriber)?);
+        if one.iter().any(|name| names.people.contains(name)) {
+            return Ok(Some(Seat::Subscriber));
+        }
+        for name in &one {
+            for user in &names.people {
+                if covers(read, case, *name, *user)? {
+                    seat = Some(Seat::Enrollee);
+                }
+            }
+        }
+    }
+    Ok(seat)
+}
+
+fn covers(read: &Connection, case: &Case, subscriber: i64, beneficiary: i64) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM coverage WHERE subscriber = ?1 AND beneficiary = ?2 \
+               AND active = 1 AND since <= ?3 AND until >= ?3 LIMIT 1";
+    Ok(read.prepare_cached(sql)?.exists(params![subscriber, beneficiary, case.at])?)
+}
+
+fn authority(read: &Connection, case: &Case, names: &Names, patient: i64) -> Result<Option<Authority>, StoreError> {
+    let sql = "SELECT kind FROM authority WHERE rid = ?1 AND patient = ?2 AND since <= ?3 AND until >= ?3";
+    // Only the RelatedPerson that the token names acts; a link to another is no authority.
+    let Some(user) = names.user else {
+        return Ok(None);
+    };
+    let kind: Option<String> = read
+        .prepare_cached(sql)?
+        .query_row(params![user, patient, case.at], |row| row.get(0))
+        .optional()?;
+    Ok(kind.as_deref().and_then(Authority::named))
+}
+
+fn flags(read: &Connection, case: &Case, names: &Names, patient: i64, towards: &mut Towards) -> Result<(), StoreError> {
+    let sql = "SELECT code, suspect FROM flag WHERE patient = ?1 AND since <= ?2 AND until >= ?2";
+    let mut query = read.prepare_cached(sql)?;
+    let rows = query.query_map(params![patient, case.at], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, Option<i64>>(1)?))
+    })?;
+    for row in rows {
+        let (code, suspect) = row?;
+        match code.as_str() {
+            // Nobody named: every representative may be meant.
+            "suspected-abuse" => {
+                towards.suspected |= suspect.is_none_or(|suspect| names.people.contains(&suspect));
+            }
+            "removed-from-custody" => towards.removed_from_custody = true,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn in_facility(read: &Connection, names: &Names, patient: i64) -> Result<bool, StoreError> {
+    let Some(organization) = names.organization else {
+        return Ok(false);
+    };
+    let sql = "WITH RECURSIVE below (rid) AS (SELECT ?1 UNION SELECT p.rid FROM part_of p JOIN below b ON p.parent = b.rid) \
+               SELECT 1 FROM managed m JOIN below b ON m.organization = b.rid WHERE m.rid = ?2 \
+               UNION ALL SELECT 1 FROM record_patient q JOIN record r ON r.rid = q.rid JOIN below b ON r.organization = b.rid \
+               WHERE q.patient = ?2 AND q.own = 1 AND r.kind = ?3 AND r.deleted = 0 LIMIT 1";
+    let encounter = keys::number("Encounter");
+    Ok(read.prepare_cached(sql)?.exists(params![organization, patient, encounter])?)
+}
+
+fn plan(read: &Connection, case: &Case, names: &Names, patient: i64, towards: &mut Towards) -> Result<(), StoreError> {
+    let Some(organization) = names.organization else {
+        return Ok(());
+    };
+    let sql = "SELECT since, until FROM coverage WHERE beneficiary = ?1 AND payor = ?2";
+    towards.covered = read
+        .prepare_cached(sql)?
+        .query_map(params![patient, organization], |row| {
+            Ok(Interval {
+                start: row.get(0)?,
+                end: row.get(1)?,
+            })
+        })?
+        .collect::<Result<_, _>>()?;
+    let sql = "SELECT g.purposes, g.since, g.until FROM access_grant g WHERE g.requester = ?1 \
+               AND (g.reach = ?2 OR EXISTS (SELECT 1 FROM membership m WHERE m.rid = g.reach AND m.patient = ?2 \
+                    AND m.since <= ?3 AND m.until >= ?3))";
+    towards.grants = read
+        .prepare_cached(sql)?
+        .query_map(params![organization, patient, case.at], |row| {
+            let bits: u32 = row.get(0)?;
+            Ok(Grant {
+                purposes: Purpose::ALL.into_iter().filter(|p| p.bit() & bits != 0).collect(),
+                period: Interval {
+                    start: row.get(1)?,
+                    end: row.get(2)?,
+                },
+            })
+        })?
+        .collect::<Result<_, _>>()?;
+    let sql = "SELECT 1 FROM psychotherapy_request WHERE patient = ?1 AND requester = ?2";
+    towards.psychotherapy_request = read.prepare_cached(sql)?.exists(params![patient, organization])?;
+    Ok(())
+}
+
+/// Groups that the requester's grants in force name for this purpose.
+pub fn granted_groups(read: &Connection, case: &Case, names: &Names) -> Result<Vec<i64>, StoreError> {
+    let Some(organization) = names.organization else {
+        return Ok(Vec::new());
+    };
+    let sql = "SELECT DISTINCT reach FROM access_grant WHERE requester = ?1 AND since <= ?2 AND until >= ?2 AND purposes & ?3 <> 0";
+    Ok(read
+        .prepare_cached(sql)?
+        .query_map(params![organization, case.at, case.purpose.bit()], |row| row.get(0))?
+        .collect::<Result<_, _>>()?)
+}
+
+/// Whether the user is covered together with the patient: a workforce conflict.
+fn covered_together(read: &Connection, names: &Names, patient: i64) -> Result<bool, StoreError> {
+    if names.people.len() < 2 {
+        // No linked identity: nothing says that this workforce user is a member at all.
+        return Ok(false);
+    }
+    let sql = "SELECT 1 FROM coverage a JOIN coverage b ON a.subscriber = b.subscriber \
+               WHERE a.beneficiary = ?1 AND a.active = 1 AND b.active = 1 AND (b.beneficiary = ?2 OR b.subscriber = ?2) LIMIT 1";
+    let mut query = read.prepare_cached(sql)?;
+    for person in &names.people {
+        if query.exists(params![patient, person])? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn directives(read: &Connection, patient: i64) -> Result<Vec<Directive>, StoreError> {
+    let sql = "SELECT body FROM directive WHERE patient = ?1";
+    let mut query = read.prepare_cached(sql)?;
+    let rows = query.query_map([patient], |row| row.get::<_, String>(0))?;
+    let mut directives = Vec::new();
+    for row in rows {
+        directives.push(serde_json::from_str(&row?).map_err(|_| StoreError::Damaged)?);
+    }
+    Ok(directives)
+}
+
+/// The patients that a question without a patient can reach by name; `None` where it reaches all.
+pub fn reached(read: &Connection, case: &Case, names: &Names) -> Result<Option<Vec<i64>>, StoreError> {
+    let mut reached: Vec<i64> = Vec::new();
+    match case.purpose {
+        Purpose::Patrqt => reached.extend(&names.people),
+        Purpose::Pwatrny => {
+            for person in &names.people {
+                let sql = "SELECT patient FROM authority WHERE rid = ?1";
+                reached.extend(numbers(read, sql, *person)?);
+            }
+        }
+        Purpose::Coverage | Purpose::Famrqt | Purpose::Supnwk => {
+            for person in &names.people {
+                let sql = "SELECT b.beneficiary FROM coverage a JOIN coverage b ON b.subscriber = a.subscriber \
+                           WHERE a.beneficiary = ?1 OR a.subscriber = ?1";
+                reached.extend(numbers(read, sql, *person)?);
+                reached.extend(numbers(read, "SELECT patient FROM directive_actor WHERE actor = ?1", *person)?);
+            }
+        }
+        Purpose::Coc | Purpose::Hdm | Purpose::Hqualimp | Purpose::Perfmsr => {
+            for group in granted_groups(read, case, names)? {
+                let sql = "SELECT patient FROM membership WHERE rid = ?1";
+                reached.extend(numbers(read, sql, group)?);
+                let patient = keys::key_of(read, group)?.is_some_and(|key| key.kind.name() == "Patient");
+                reached.extend(patient.then_some(group));
+            }
+        }
+        _ => return Ok(None),
+    }
+    reached.sort_unstable();
+    reached.dedup();
+    Ok(Some(reached))
+}
+
+/// Patients towards whom a requester who reaches all may stand in a special way: by a directive, a
+/// coverage shared with the user, or a facility that must be asked for.
+pub fn special(read: &Connection, names: &Names) -> Result<Vec<i64>, StoreError> {
+    let mut special: Vec<i64> = read
+        .prepare_cached("SELECT DISTINCT patient FROM directive")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    if names.people.len() > 1 {
+        for person in &names.people {
+            let sql = "SELECT b.beneficiary FROM coverage a JOIN coverage b ON b.subscriber = a.subscriber \
+                       WHERE a.beneficiary = ?1 OR a.subscriber = ?1";
+            special.extend(numbers(read, sql, *person)?);
+        }
+    }
+    special.sort_unstable();
+    special.dedup();
+    Ok(special)
+}
+
+fn numbers(read: &Connection, sql: &str, of: i64) -> Result<Vec<i64>, StoreError> {
+    Ok(read.prepare_cached(sql)?.query_map([of], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,287 @@
+//! The write path: a batch of changes in one transaction, and what each change sets off.
+
+use super::{index, keys, neighbours, relabel, rows};
+use crate::{
+    fhir::{Instant, Key, Resource},
+    gate::{Row, amend, canonical},
+    policy::Settings,
+    store::{Batch, Change, Expect, StoreError, WriteError, Written, subjects},
+};
+use rusqlite::{Connection, Transaction, params};
+
+/// A transaction at work.
+pub struct Writer<'t> {
+    /// The transaction.
+    pub tx: &'t Transaction<'t>,
+    /// When.
+    pub at: Instant,
+    /// Settings on which faces depend.
+    pub settings: Settings,
+    /// See [`Batch::fail_closed`].
+    pub fail_closed: bool,
+    /// Neighbours without a patient, remembered while none of them changes.
+    pub remembered: neighbours::Memory,
+    /// Records whose labels may have to change.
+    pub queue: Vec<i64>,
+}
+
+/// Writes a batch; all of it or nothing.
+pub fn batch(connection: &mut Connection, batch: Batch) -> Result<Vec<Written>, WriteError> {
+    let tx = connection
+        .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+        .map_err(StoreError::from)?;
+    let mut writer = Writer {
+        tx: &tx,
+        at: batch.at,
+        settings: batch.settings,
+        fail_closed: batch.fail_closed,
+        remembered: neighbours::Memory::default(),
+        queue: Vec::new(),
+    };
+    // In an order in which what labels depend on comes first; the answer keeps the caller's order.
+    let mut changes: Vec<(usize, Change)> = batch.changes.into_iter().enumerate().collect();
+    changes.sort_by_key(|(at, change)| (rank(&change.key), *at));
+    let mut written = Vec::with_capacity(changes.len());
+    for (at, change) in changes {
+        written.push((at, writer.change(change)?));
+    }
+    relabel::spread(&mut writer)?;
+    tx.commit().map_err(StoreError::from)?;
+    relabel::finish(connection, batch.at, batch.settings)?;
+    written.sort_by_key(|(at, _)| *at);
+    Ok(written.into_iter().map(|(_, written)| written).collect())
+}
+
+/// Where a type stands in the order in which labels travel.
+fn rank(key: &Key) -> usize {
+    const ORDER: &[&str] = &[
+        "Organization", "Practitioner", "PractitionerRole", "Location", "HealthcareService", "Medication",
+        "Patient", "RelatedPerson", "Person", "Group", "Coverage", "Flag", "Consent", "Encounter", "Condition",
+        "Procedure", "Observation", "MedicationRequest", "ServiceRequest", "Immunization", "DocumentReference",
+        "Binary", "DiagnosticReport", "CarePlan", "CareTeam", "Goal", "Claim", "ClaimResponse",
+        "ExplanationOfBenefit", "Communication", "CommunicationRequest", "Task", "List", "Composition", "Provenance",
+    ];
+    let name = key.kind.name();
+    let before_claims = ORDER.iter().position(|kind| *kind == "Claim").unwrap_or(0);
+    ORDER.iter().position(|kind| *kind == name).unwrap_or(before_claims)
+}
+
+impl Writer<'_> {
+    fn change(&mut self, change: Change) -> Result<Written, WriteError> {
+        let rid = keys::locate(self.tx, &change.key)?;
+        let old = rows::by_number(self.tx, rid)?;
+        let seq = old.as_ref().filter(|old| !old.deleted).map(|old| old.seq);
+        let fits = match change.expect {
+            Expect::Any => true,
+            Expect::Absent => seq.is_none(),
+            Expect::Seq(expected) => seq == Some(expected),
+        };
+        if !fits {
+            return Err(WriteError::Raced(change.key));
+        }
+        let created = seq.is_none();
+        let changed = match change.resource {
+            Some(resource) => self.put(rid, &change.key, &resource, old)?,
+            None => self.delete(rid, old)?,
+        };
+        Ok(Written {
+            key: change.key,
+            created,
+            changed,
+        })
+    }
+
+    fn put(&mut self, rid: i64, key: &Key, resource: &Resource, old: Option<rows::Found>) -> Result<bool, WriteError> {
+        let resource = canonical(key, resource).map_err(|_| WriteError::Resource(key.clone()))?;
+        if let Some(old) = old.as_ref().filter(|old| !old.deleted) {
+            let before = amend(&old.sealed).map_err(|_| StoreError::Damaged)?;
+            if before.text() == resource.text() {
+                return Ok(false);
+            }
+        }
+        self.remembered.forget(key);
+        let named = subjects::named(&resource);
+        let next = old.as_ref().map_or(1, |old| old.seq + 1);
+        self.archive(rid)?;
+        self.clear(rid)?;
+        index::references(self.tx, rid, &resource)?;
+        index::patients(self.tx, rid, key, &named)?;
+        index::sources(self.tx, rid, &resource)?;
+        self.directive(rid, key, &resource)?;
+        self.patient(rid, key, &resource)?;
+        relabel::label(self, rid, &resource, Some(next), old)?;
+        Ok(true)
+    }
+
+    fn delete(&mut self, rid: i64, old: Option<rows::Found>) -> Result<bool, WriteError> {
+        let Some(old) = old.filter(|old| !old.deleted) else {
+            return Ok(false);
+        };
+        self.remembered.forget(&old.sealed.facts().key.clone());
+        self.archive(rid)?;
+        self.queue_dependents(rid)?;
+        self.clear(rid)?;
+        let sql = "UPDATE record SET deleted = 1, seq = seq + 1, version = ?2, updated = ?3, h_version = ?2, h_updated = ?3, \
+                   h_hash = 0, hits = 0 WHERE rid = ?1";
+        self.tx
+            .prepare_cached(sql)
+            .and_then(|mut sql| sql.execute(params![rid, relabel::version(), self.at]))
+            .map_err(StoreError::from)?;
+        for patient in &old.patients {
+            relabel::recompute_hits(self.tx, *patient)?;
+        }
+        Ok(true)
+    }
+
+    /// Keeps the version that is about to be replaced.
+    fn archive(&self, rid: i64) -> Result<(), StoreError> {
+        let sql = "INSERT INTO version (rid, seq, deleted, version, updated, labels, parts, body) \
+                   SELECT rid, seq, deleted, version, updated, labels, parts, body FROM record WHERE rid = ?1";
+        self.tx.prepare_cached(sql)?.execute([rid])?;
+        Ok(())
+    }
+
+    /// Takes away what the last version put beside itself.
+    fn clear(&self, rid: i64) -> Result<(), StoreError> {
+        for sql in [
+            "DELETE FROM record_patient WHERE rid = ?1",
+            "DELETE FROM reference WHERE rid = ?1",
+            "DELETE FROM coverage WHERE rid = ?1",
+            "DELETE FROM authority WHERE rid = ?1",
+            "DELETE FROM link WHERE rid = ?1",
+            "DELETE FROM flag WHERE rid = ?1",
+            "DELETE FROM access_grant WHERE rid = ?1",
+            "DELETE FROM membership WHERE rid = ?1",
+            "DELETE FROM psychotherapy_request WHERE rid = ?1",
+            "DELETE FROM part_of WHERE rid = ?1",
+            "DELETE FROM managed WHERE rid = ?1",
+            "DELETE FROM directive WHERE rid = ?1",
+            "DELETE FROM directive_actor WHERE rid = ?1",
+        ] {
+            self.tx.prepare_cached(sql)?.execute([rid])?;
+        }
+        index::clear(self.tx, rid)
+    }
+
+    /// Compiles a Consent. Records that it names as paid by the member, now or before, are relabelled.
+    fn directive(&mut self, rid: i64, key: &Key, resource: &Resource) -> Result<(), WriteError> {
+        if !crate::consent::is_consent(key.kind) {
+            return Ok(());
+        }
+        let before: Vec<i64> = self.named_by(rid)?;
+        self.run("DELETE FROM directive_names WHERE rid = ?1", rid)?;
+        match crate::consent::compile(resource) {
+            Ok(Some(directive)) => index::directive(self.tx, rid, &directive, None)?,
+            Ok(None) => {}
+            Err(refusal) if self.fail_closed => {
+                if let Some(patient) = resource.keys("patient").into_iter().next() {
+                    let directive = crate::consent::Directive::in_review(patient);
+                    index::directive(self.tx, rid, &directive, Some(&refusal.to_string()))?;
+                }
+            }
+            Err(refusal) => return Err(WriteError::Consent(key.clone(), refusal)),
+        }
+        self.queue.extend(before);
+        self.queue.extend(self.named_by(rid)?);
+        Ok(())
+    }
+
+    fn named_by(&self, rid: i64) -> Result<Vec<i64>, StoreError> {
+        let mut query = self.tx.prepare_cached("SELECT named FROM directive_names WHERE rid = ?1")?;
+        Ok(query.query_map([rid], |row| row.get(0))?.collect::<Result<_, _>>()?)
+    }
+
+    fn run(&self, sql: &str, rid: i64) -> Result<(), StoreError> {
+        self.tx.prepare_cached(sql)?.execute([rid])?;
+        Ok(())
+    }
+
+    /// What a Patient or a Flag changes for all records of the patient.
+    fn patient(&mut self, rid: i64, key: &Key, resource: &Resource) -> Result<(), StoreError> {
+        match key.kind.name() {
+            "Patient" => {
+                let born = resource
+                    .string("birthDate")
+                    .and_then(crate::fhir::time::days)
+                    .map(|(_, last)| last.to_string());
+                let sql = "UPDATE patient_state SET born = ?2 WHERE patient = ?1 AND born IS NOT ?2";
+                let changed = self.tx.prepare_cached(sql)?.execute(params![rid, born])?;
+                if changed > 0 {
+                    self.queue_patient(rid)?;
+                }
+            }
+            "Flag" => {
+                for patient in resource.keys("subject") {
+                    let patient = keys::locate(self.tx, &patient)?;
+                    self.queue_patient(patient)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Queues all records of a patient.
+    fn queue_patient(&mut self, patient: i64) -> Result<(), StoreError> {
+        let sql = "SELECT rid FROM record_patient WHERE patient = ?1 AND own = 1 AND rid <> ?1";
+        let mut query = self.tx.prepare_cached(sql)?;
+        for rid in query.query_map([patient], |row| row.get(0))? {
+            self.queue.push(rid?);
+        }
+        Ok(())
+    }
+
+    /// Queues the records whose labels or patients may follow from this one's.
+    pub fn queue_dependents(&mut self, rid: i64) -> Result<(), StoreError> {
+        let sql = "SELECT f.rid FROM reference f WHERE f.target = ?1 \
+                   UNION SELECT f.target FROM reference f JOIN record t ON t.rid = f.target WHERE f.rid = ?1 AND t.derived = 1";
+        let mut query = self.tx.prepare_cached(sql)?;
+        for rid in query.query_map([rid], |row| row.get(0))? {
+            self.queue.push(rid?);
+        }
+        Ok(())
+    }
+
+    /// Writes a row as the current version.
+    pub fn store(&self, rid: i64, row: &Row, columns: &relabel::Columns) -> Result<(), StoreError> {
+        let sql = "INSERT OR REPLACE INTO record (rid, kind, id, seq, deleted, version, updated, h_version, h_updated, h_hash, \
+            labels, conditional, protected, c_protected, review, p_labels, p_conditional, p_protected, p_c_protected, \
+            hits, regime, care, day, served_from, served_to, author, organization, subjects, derived, parts, body, h_body) \
+            VALUES (?1,?2,?3,?4,0,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,?29,?30,?31)";
+        let facts = &row.facts;
+        self.tx.prepare_cached(sql)?.execute(params![
+            rid,
+            facts.key.kind.number(),
+            facts.key.id.as_str(),
+            columns.seq,
+            &*row.full.version,
+            row.full.updated,
+            &*row.household.version,
+            row.household.updated,
+            columns.household_hash,
+            facts.whole.labels.column(),
+            facts.whole.conditional.column(),
+            facts.whole.protected.column(),
+            facts.whole.conditional_protected.column(),
+            facts.whole.review,
+            facts.parts.labels.column(),
+            facts.parts.conditional.column(),
+            facts.parts.protected.column(),
+            facts.parts.conditional_protected.column(),
+            columns.hits.column(),
+            columns.regime.column(),
+            columns.care,
+            columns.day,
+            facts.serviced.map(|serviced| serviced.start),
+            facts.serviced.map(|serviced| serviced.end),
+            columns.author,
+            columns.organization,
+            columns.subjects,
+            columns.derived,
+            row.parts,
+            row.body,
+            row.household_body,
+        ])?;
+        Ok(())
+    }
+}
