@@ -1,0 +1,331 @@
+//! Labelling a record in its surroundings, and letting labels travel: in the transaction up to a
+//! bound, and beyond it under a tightening mask until a later transaction has finished
+//! (SEMANTICS section 6: tighten first, loosen last).
+
+use super::{index, neighbours, rows, write::Writer};
+use crate::{
+    faces::{self, Stamp},
+    fhir::{Instant, Kind, Resource},
+    gate::{Row, amend, seal},
+    label::{self, Labelled},
+    policy::{Facts, Settings},
+    statute::{
+        Labels,
+        projections::{PROJECTIONS, Seat},
+    },
+    store::{StoreError, subjects},
+};
+use rusqlite::{Connection, params};
+
+/// The most records that one transaction relabels.
+const BOUND: usize = 20_000;
+
+/// The columns of a record that are no part of [`Row`].
+#[derive(Debug)]
+pub struct Columns {
+    /// The number of the version.
+    pub seq: i64,
+    /// What the household sees of it, as a hash: its version moves only with it.
+    pub household_hash: i64,
+    /// Classes that it makes current.
+    pub hits: Labels,
+    /// What a facility's regime puts on others.
+    pub regime: Labels,
+    /// Setting and consent.
+    pub care: i64,
+    /// The day of the service.
+    pub day: Option<String>,
+    /// Who made it.
+    pub author: Option<i64>,
+    /// Who served.
+    pub organization: Option<i64>,
+    /// How many patients' permission is needed.
+    pub subjects: i64,
+    /// Whether its patients come from other records.
+    pub derived: bool,
+}
+
+/// A fresh opaque version id.
+pub fn version() -> String {
+    let random = uuid::Uuid::new_v4().simple().to_string();
+    random.chars().take(16).collect()
+}
+
+/// Labels `resource` (canonical) and stores it: as a new version (`seq`), or as the same version
+/// with other labels. Queues what depends on it where that changed.
+pub fn label(
+    writer: &mut Writer<'_>,
+    rid: i64,
+    resource: &Resource,
+    seq: Option<i64>,
+    old: Option<rows::Found>,
+) -> Result<(), StoreError> {
+    let Some(key) = resource.key() else {
+        return Err(StoreError::Damaged);
+    };
+    let patients = patients(writer, rid, resource)?;
+    let derived = is_derived(resource);
+    let around = neighbours::around(writer.tx, &mut writer.remembered, rid, resource, &patients, derived)?;
+    let mut labelled = label::label(resource, &around);
+    faces::settle(resource, &mut labelled);
+    let author = neighbours::author(writer.tx, resource)?;
+    let organization = neighbours::organization(writer.tx, resource)?;
+    let facts = Facts {
+        key: key.clone(),
+        patients: Vec::new(),
+        whole: labelled.whole,
+        parts: labelled.parts_union(),
+        serviced: labelled.serviced.interval,
+        author: None,
+        organization: None,
+    };
+    let before = before(writer.tx, rid, old.as_ref())?;
+    let stamp = match (&before, seq) {
+        (Some(before), None) => before.full.clone(),
+        _ => Stamp {
+            version: version().into(),
+            updated: writer.at,
+        },
+    };
+    let household_hash = household_hash(resource, &labelled, key.kind, writer.settings);
+    let household = match &before {
+        Some(before) if before.household_hash == household_hash => before.household.clone(),
+        _ => Stamp {
+            version: version().into(),
+            updated: writer.at,
+        },
+    };
+    let columns = Columns {
+        seq: seq.or(before.as_ref().map(|before| before.seq)).unwrap_or(1),
+        household_hash,
+        hits: labelled.hits,
+        regime: label::regime(resource),
+        care: neighbours::care_column(labelled.care),
+        day: labelled.serviced.day.map(|day| day.to_string()),
+        author,
+        organization,
+        subjects: i64::try_from(patients.len()).unwrap_or(i64::MAX),
+        derived,
+    };
+    let row = seal(facts, stamp, household, resource, &labelled).into_row();
+    writer.store(rid, &row, &columns)?;
+    index::clear(writer.tx, rid)?;
+    index::index(writer.tx, rid, &key, resource, &labelled)?;
+    hits(writer.tx, &patients, labelled.hits, before.as_ref())?;
+    if before.as_ref().is_none_or(|before| before.differs(&row, &columns, &patients)) {
+        writer.queue_dependents(rid)?;
+    }
+    Ok(())
+}
+
+fn is_derived(resource: &Resource) -> bool {
+    subjects::takes_from_others(resource.kind()) && !subjects::named(resource).iter().any(|named| named.own)
+}
+
+/// Whose record it is, by number; for one that names nobody, from the records around it.
+fn patients(writer: &mut Writer<'_>, rid: i64, resource: &Resource) -> Result<Vec<i64>, StoreError> {
+    if is_derived(resource)
+        && let Some(key) = resource.key()
+    {
+        let sql = if subjects::takes_from_targets(resource.kind()) {
+            "SELECT DISTINCT q.patient FROM reference f JOIN record_patient q ON q.rid = f.target WHERE f.rid = ?1 AND q.own = 1"
+        } else {
+            "SELECT DISTINCT q.patient FROM reference f JOIN record_patient q ON q.rid = f.rid WHERE f.target = ?1 AND q.own = 1"
+        };
+        let found: Vec<i64> = writer
+            .tx
+            .prepare_cached(sql)?
+            .query_map([rid], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        writer
+            .tx
+            .prepare_cached("DELETE FROM record_patient WHERE rid = ?1 AND own = 1")?
+            .execute([rid])?;
+        for patient in found {
+            index::patient_row(writer.tx, rid, &key, patient, true)?;
+        }
+    }
+    let sql = "SELECT patient FROM record_patient WHERE rid = ?1 AND own = 1 ORDER BY patient";
+    let mut query = writer.tx.prepare_cached(sql)?;
+    Ok(query.query_map([rid], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
+/// The row as it was.
+struct Before {
+    seq: i64,
+    full: Stamp,
+    household: Stamp,
+    household_hash: i64,
+    facts: Facts,
+    hits: Labels,
+    regime: i64,
+    care: i64,
+    day: Option<String>,
+    organization: Option<i64>,
+    subjects: i64,
+    patients: Vec<i64>,
+}
+
+impl Before {
+    /// Whether anything changed that other records' labels or patients follow.
+    fn differs(&self, row: &Row, columns: &Columns, patients: &[i64]) -> bool {
+        self.facts.whole != row.facts.whole
+            || self.facts.parts != row.facts.parts
+            || self.regime != columns.regime.column()
+            || self.care != columns.care
+            || self.day != columns.day
+            || self.organization != columns.organization
+            || self.subjects != columns.subjects
+            || self.patients != patients
+    }
+}
+
+fn before(tx: &Connection, rid: i64, old: Option<&rows::Found>) -> Result<Option<Before>, StoreError> {
+    let Some(old) = old.filter(|old| !old.deleted) else {
+        return Ok(None);
+    };
+    let sql = "SELECT seq, version, updated, h_version, h_updated, h_hash, hits, regime, care, day, organization, subjects \
+               FROM record WHERE rid = ?1";
+    let before = tx.prepare_cached(sql)?.query_row([rid], |row| {
+        Ok(Before {
+            seq: row.get(0)?,
+            full: Stamp {
+                version: row.get::<_, String>(1)?.into(),
+                updated: row.get(2)?,
+            },
+            household: Stamp {
+                version: row.get::<_, String>(3)?.into(),
+                updated: row.get(4)?,
+            },
+            household_hash: row.get(5)?,
+            facts: old.sealed.facts().clone(),
+            hits: Labels::from_column(row.get(6)?),
+            regime: row.get(7)?,
+            care: row.get(8)?,
+            day: row.get(9)?,
+            organization: row.get(10)?,
+            subjects: row.get(11)?,
+            patients: old.patients.clone(),
+        })
+    })?;
+    Ok(Some(before))
+}
+
+/// What the household sees, hashed: nothing, or the face that its projection shows.
+fn household_hash(resource: &Resource, labelled: &Labelled, kind: Kind, settings: Settings) -> i64 {
+    if !labelled.whole.labels.is_none() {
+        return 0;
+    }
+    let Some(face) = faces::household(resource, &labelled.parts) else {
+        return 0;
+    };
+    let shown = match PROJECTIONS.of(Seat::Subscriber, settings.household, kind) {
+        Some(list) => faces::projected(&face, list),
+        None => Some(face),
+    };
+    shown.map_or(0, |shown| {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &faces::plain(&shown).tail);
+        let first = digest.as_ref().first_chunk::<8>().copied().unwrap_or_default();
+        i64::from_le_bytes(first) | 1
+    })
+}
+
+/// Adds what became current to the patients' masks; where something ceased, counts anew.
+fn hits(tx: &Connection, patients: &[i64], hits: Labels, before: Option<&Before>) -> Result<(), StoreError> {
+    let lost = before.is_some_and(|before| !hits.holds(before.hits) || before.patients != patients);
+    for patient in patients {
+        if lost {
+            recompute_hits(tx, *patient)?;
+        } else if !hits.is_none() {
+            tx.prepare_cached("UPDATE patient_state SET hits = hits | ?2 WHERE patient = ?1")?
+                .execute(params![patient, hits.column()])?;
+        }
+    }
+    if lost && let Some(before) = before {
+        for patient in before.patients.iter().filter(|patient| !patients.contains(patient)) {
+            recompute_hits(tx, *patient)?;
+        }
+    }
+    Ok(())
+}
+
+/// Counts a patient's current hits anew.
+pub fn recompute_hits(tx: &Connection, patient: i64) -> Result<(), StoreError> {
+    let sql = "SELECT r.hits FROM record_patient q JOIN record r ON r.rid = q.rid \
+               WHERE q.patient = ?1 AND q.own = 1 AND r.deleted = 0 AND r.hits <> 0";
+    let mut hits = Labels::NONE;
+    for column in tx.prepare_cached(sql)?.query_map([patient], |row| row.get(0))? {
+        hits = hits.and(Labels::from_column(column?));
+    }
+    tx.prepare_cached("UPDATE patient_state SET hits = ?2 WHERE patient = ?1")?
+        .execute(params![patient, hits.column()])?;
+    Ok(())
+}
+
+/// Relabels what is queued, and what that queues, up to the bound; what is left over is put down as
+/// pending, and everything of its patients is hidden from whoever a label may hide it from.
+pub fn spread(writer: &mut Writer<'_>) -> Result<(), StoreError> {
+    let mut done = 0;
+    while let Some(rid) = writer.queue.pop() {
+        if done >= BOUND {
+            writer.queue.push(rid);
+            break;
+        }
+        done += 1;
+        again(writer, rid)?;
+    }
+    for rid in std::mem::take(&mut writer.queue) {
+        writer
+            .tx
+            .prepare_cached("INSERT OR IGNORE INTO pending (rid) VALUES (?1)")?
+            .execute([rid])?;
+        let sql = "UPDATE patient_state SET tightening = ?2 WHERE patient IN \
+                   (SELECT patient FROM record_patient WHERE rid = ?1 AND own = 1)";
+        writer.tx.prepare_cached(sql)?.execute(params![rid, Labels::ALL.column()])?;
+    }
+    Ok(())
+}
+
+fn again(writer: &mut Writer<'_>, rid: i64) -> Result<(), StoreError> {
+    let Some(found) = rows::by_number(writer.tx, rid)?.filter(|found| !found.deleted) else {
+        return Ok(());
+    };
+    let resource = amend(&found.sealed).map_err(|_| StoreError::Damaged)?;
+    label(writer, rid, &resource, None, Some(found))
+}
+
+/// Finishes what earlier transactions left pending, a bounded piece at a time, then loosens.
+pub fn finish(connection: &mut Connection, at: Instant, settings: Settings) -> Result<(), StoreError> {
+    loop {
+        let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let pending: Vec<i64> = tx
+            .prepare_cached("SELECT rid FROM pending LIMIT 2000")?
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        if pending.is_empty() {
+            return Ok(());
+        }
+        for rid in &pending {
+            tx.prepare_cached("DELETE FROM pending WHERE rid = ?1")?.execute([rid])?;
+        }
+        let mut writer = Writer {
+            tx: &tx,
+            at,
+            settings,
+            fail_closed: true,
+            remembered: neighbours::Memory::default(),
+            queue: pending,
+        };
+        spread(&mut writer)?;
+        let sql = "UPDATE patient_state SET tightening = 0 WHERE tightening <> 0 AND NOT EXISTS \
+                   (SELECT 1 FROM pending p JOIN record_patient q ON q.rid = p.rid WHERE q.patient = patient_state.patient)";
+        tx.execute(sql, [])?;
+        tx.commit()?;
+    }
+}
+
+/// Whether something is left pending.
+pub fn is_pending(read: &Connection) -> Result<bool, StoreError> {
+    Ok(read.prepare_cached("SELECT 1 FROM pending LIMIT 1")?.exists([])?)
+}
+
