@@ -1,0 +1,269 @@
+//! A query as a plan: filters, includes, order, page (<https://hl7.org/fhir/R4/search.html>).
+
+use super::{
+    filter::Filter,
+    params::{self, Param, ParamType},
+    results,
+    values::{self, ValueFault},
+};
+use crate::fhir::{
+    Kind,
+    outcome::{Issue, IssueType},
+};
+
+/// Most parameters in one query.
+pub const PARAMETERS: usize = 100;
+/// Longest value, in bytes.
+pub const VALUE: usize = 16 * 1024;
+/// The parameter that carries the opaque cursor of a page.
+pub const CURSOR: &str = "_cursor";
+
+/// What a search asks for. Everything in it was checked; the store only translates.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The type searched; all types where `None` (then only with parameters of every resource).
+    pub kind: Option<Kind>,
+    /// What a record must pass, all of it.
+    pub filters: Vec<Filter>,
+    /// References to follow from each match.
+    pub include: Vec<Include>,
+    /// References to each match to follow back.
+    pub revinclude: Vec<Include>,
+    /// The order; the store adds the id as the last key.
+    pub sort: Vec<SortKey>,
+    /// Most matches on a page.
+    pub count: u16,
+    /// Whether to count all matches.
+    pub total: Total,
+    /// A shortened answer.
+    pub summary: Option<Summary>,
+    /// `_elements`: the top-level elements to return; all where empty.
+    pub elements: Vec<&'static str>,
+    /// Where the page begins, as the store signed it.
+    pub cursor: Option<String>,
+    /// What was used, for the self link, as it was asked, without the cursor.
+    pub used: Vec<(String, String)>,
+}
+
+/// One hop along a reference parameter: `Type:param[:Target]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Include {
+    /// The type that holds the reference.
+    pub source: Kind,
+    /// The reference.
+    pub param: &'static Param,
+    /// Only referenced records of this type.
+    pub target: Option<Kind>,
+}
+
+/// A key of the order.
+#[derive(Debug, Clone, Copy)]
+pub struct SortKey {
+    /// By which parameter.
+    pub param: &'static Param,
+    /// Greatest first.
+    pub descending: bool,
+}
+
+/// `_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "FHIR's own names")]
+pub enum Total {
+    None,
+    Estimate,
+    Accurate,
+}
+
+/// `_summary`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "FHIR's own names")]
+pub enum Summary {
+    Count,
+    True,
+    Text,
+    Data,
+    False,
+}
+
+/// How a query is read.
+#[derive(Debug, Clone, Copy)]
+pub struct ParseOptions<'a> {
+    /// `Prefer: handling=lenient`: unknown parameters are dropped. What is known but not
+    /// supported is refused all the same.
+    pub lenient: bool,
+    /// The page where `_count` is absent.
+    pub count_default: u16,
+    /// The largest page; a larger `_count` is cut to it.
+    pub count_max: u16,
+    /// This server's FHIR base, whose absolute URLs are references to its own records.
+    pub base: Option<&'a str>,
+}
+
+impl Default for ParseOptions<'_> {
+    fn default() -> Self {
+        ParseOptions {
+            lenient: false,
+            count_default: 50,
+            count_max: 1000,
+            base: None,
+        }
+    }
+}
+
+impl Plan {
+    /// A plan that matches every record of a type.
+    pub fn all(kind: Option<Kind>, options: ParseOptions) -> Plan {
+        Plan {
+            kind,
+            filters: Vec::new(),
+            include: Vec::new(),
+            revinclude: Vec::new(),
+            sort: Vec::new(),
+            count: options.count_default.min(options.count_max),
+            total: Total::None,
+            summary: None,
+            elements: Vec::new(),
+            cursor: None,
+            used: Vec::new(),
+        }
+    }
+
+    /// Reads decoded name-value pairs. Every problem is told; a text names parameters, never their
+    /// values, which may be clinical.
+    pub fn parse(
+        kind: Option<Kind>,
+        pairs: &[(String, String)],
+        options: ParseOptions,
+    ) -> Result<Plan, Vec<Issue>> {
+        if pairs.len() > PARAMETERS {
+            let text = format!("a query has at most {PARAMETERS} parameters");
+            return Err(vec![Issue::new(IssueType::TooLong, text)]);
+        }
+        let mut plan = Plan::all(kind, options);
+        let mut issues = Vec::new();
+        for (name, value) in pairs {
+            match plan.parameter(name, value, options) {
+                Ok(Use::Kept) => plan.used.push((name.clone(), value.clone())),
+                Ok(Use::Replaced(value)) => plan.used.push((name.clone(), value)),
+                Ok(Use::Apart) => {}
+                Err(Fault::Unknown) if options.lenient => {}
+                Err(fault) => issues.push(fault.issue(name)),
+            }
+        }
+        if issues.is_empty() {
+            Ok(plan)
+        } else {
+            Err(issues)
+        }
+    }
+
+    fn parameter(&mut self, name: &str, value: &str, options: ParseOptions) -> Result<Use, Fault> {
+        if value.len() > VALUE {
+            return Err(Fault::TooLong);
+        }
+        if let Some(done) = results::parameter(self, name, value, options) {
+            return done;
+        }
+        let (code, modifier) = match name.split_once(':') {
+            Some((code, modifier)) => (code, Some(modifier)),
+            None => (name, None),
+        };
+        if code == "_has" || modifier.is_some_and(|modifier| modifier.contains('.')) {
+            return Err(Fault::Unsupported("a chain"));
+        }
+        let Some(param) = self.param(code) else {
+            return Err(self.unknown(code));
+        };
+        if param.code == params::SECURITY {
+            return Err(Fault::Unsupported("search by label"));
+        }
+        let test = values::test(param, modifier, value, options.base)?;
+        self.filters.push(Filter { param, test });
+        Ok(Use::Kept)
+    }
+
+    /// The parameter `code` of what is searched.
+    pub(super) fn param(&self, code: &str) -> Option<&'static Param> {
+        match self.kind {
+            Some(kind) => params::param(kind, code),
+            None => params::of_every_resource(code),
+        }
+    }
+
+    fn unknown(&self, code: &str) -> Fault {
+        const LATER: [&str; 6] = ["_list", "_text", "_content", "_filter", "_query", "_type"];
+        let chain = code.split_once('.').map(|(first, _)| first);
+        if chain.is_some_and(|first| self.param(first).is_some()) {
+            return Fault::Unsupported("a chain");
+        }
+        let known = self
+            .kind
+            .is_some_and(|kind| params::known_elsewhere(kind, code));
+        if known || LATER.contains(&code) {
+            return Fault::Unsupported("this parameter");
+        }
+        Fault::Unknown
+    }
+}
+
+/// What becomes of a parameter in the self link.
+pub(super) enum Use {
+    Kept,
+    Replaced(String),
+    Apart,
+}
+
+/// Why a parameter is refused.
+pub(super) enum Fault {
+    Unknown,
+    TooLong,
+    Unsupported(&'static str),
+    Value(&'static str),
+}
+
+impl From<ValueFault> for Fault {
+    fn from(fault: ValueFault) -> Fault {
+        match fault {
+            ValueFault::Unsupported(what) => Fault::Unsupported(what),
+            ValueFault::Invalid(what) => Fault::Value(what),
+        }
+    }
+}
+
+impl Fault {
+    fn issue(&self, name: &str) -> Issue {
+        let known = |c: char| c.is_ascii_alphanumeric() || "_-.:".contains(c);
+        // A name of another form is likely a value in the wrong place.
+        let name = if name.len() <= 64 && !name.is_empty() && name.chars().all(known) {
+            format!("parameter `{name}`")
+        } else {
+            String::from("a parameter")
+        };
+        match self {
+            Fault::Unknown => Issue::new(
+                IssueType::NotSupported,
+                format!("{name}: no such search parameter here"),
+            ),
+            Fault::TooLong => Issue::new(
+                IssueType::TooLong,
+                format!("{name}: the value is longer than {VALUE} bytes"),
+            ),
+            Fault::Unsupported(what) => Issue::new(
+                IssueType::NotSupported,
+                format!("{name}: {what} is not supported"),
+            ),
+            Fault::Value(what) => Issue::new(IssueType::Value, format!("{name}: {what}")),
+        }
+    }
+}
+
+impl SortKey {
+    /// Whether a parameter can be an order.
+    pub(super) fn sortable(kind: ParamType) -> bool {
+        !matches!(kind, ParamType::Number | ParamType::Quantity)
+    }
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;
