@@ -295,6 +295,9 @@ impl Parser<'_> {
                     Fault::Syntax
                 });
             }
+            if members.len() >= usize::from(u16::MAX) {
+                return self.fail(Fault::Nodes);
+            }
             let name = self.string()?;
             if members.iter().any(|member| member.name == name) {
                 self.at = start as usize;
@@ -331,6 +334,10 @@ impl Parser<'_> {
         }
         loop {
             self.space();
+            // Paths count items in 16 bits: what could not be named could not be labelled.
+            if items.len() >= usize::from(u16::MAX) {
+                return self.fail(Fault::Nodes);
+            }
             items.push(self.value(depth)?);
             self.space();
             match self.peek() {

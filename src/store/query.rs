@@ -41,7 +41,9 @@ pub fn everything(lens: &Lens, patient: i64) -> Sql {
 
 /// Records by name.
 pub fn named(lens: &Lens, keys: &[Key]) -> Sql {
-    let mut sql = Sql::text("SELECT r.rid AS rid, r.kind AS kind, r.id AS id, NULL AS v FROM record r WHERE ");
+    let mut sql = Sql::text(
+        "SELECT r.rid AS rid, r.kind AS kind, r.id AS id, NULL AS v FROM record r WHERE ",
+    );
     let any = Sql::any(keys.iter().map(|key| {
         let mut one = Sql::text(&format!("(r.kind = {} AND r.id = ", key.kind.number()));
         one.bind(key.id.as_str()).push(")");
@@ -72,7 +74,10 @@ pub fn count(inner: Sql) -> Sql {
 }
 
 fn after(from: &Position, descending: bool) -> Sql {
-    let mut tie = Sql::text(&format!("(m.kind > {0} OR (m.kind = {0} AND m.id > ", from.kind));
+    let mut tie = Sql::text(&format!(
+        "(m.kind > {0} OR (m.kind = {0} AND m.id > ",
+        from.kind
+    ));
     tie.bind(from.id.as_str()).push("))");
     let Some(value) = &from.value else {
         return Sql::all([Sql::text("m.v IS NULL"), tie]);
@@ -86,7 +91,11 @@ fn after(from: &Position, descending: bool) -> Sql {
         sql
     };
     let beyond = compared(if descending { "<" } else { ">" });
-    Sql::any([Sql::text("m.v IS NULL"), beyond, Sql::all([compared("="), tie])])
+    Sql::any([
+        Sql::text("m.v IS NULL"),
+        beyond,
+        Sql::all([compared("="), tie]),
+    ])
 }
 
 fn sort_value(lens: &Lens, key: Option<&SortKey>) -> Sql {
@@ -115,7 +124,11 @@ fn sort_value(lens: &Lens, key: Option<&SortKey>) -> Sql {
 }
 
 fn updated(lens: &Lens) -> &'static str {
-    if lens.is_household() { "r.h_updated" } else { "r.updated" }
+    if lens.is_household() {
+        "r.h_updated"
+    } else {
+        "r.updated"
+    }
 }
 
 /// Whether the entry `e` of the record `r` exists for the requester.
@@ -148,7 +161,11 @@ fn filter(lens: &Lens, filter: &Filter) -> Sql {
         }
         Test::NotToken(tests) => exists(lens, param, Some(Sql::any(tests.iter().map(token)))).not(),
         Test::Token(tests) => matches(lens, param, Sql::any(tests.iter().map(token))),
-        Test::Date(tests) => matches(lens, param, Sql::any(tests.iter().map(|t| date(*t, "e.low", "e.high")))),
+        Test::Date(tests) => matches(
+            lens,
+            param,
+            Sql::any(tests.iter().map(|t| date(*t, "e.low", "e.high"))),
+        ),
         Test::String(tests) => matches(lens, param, Sql::any(tests.iter().map(string))),
         Test::Reference(tests) => matches(lens, param, Sql::any(tests.iter().map(reference))),
         Test::Uri(uris) => matches(
@@ -246,7 +263,11 @@ fn string(test: &StringTest) -> Sql {
     match test {
         StringTest::Starts(text) => {
             let beyond = format!("{text}\u{10ffff}");
-            sql.push("(e.folded >= ").bind(&**text).push(" AND e.folded < ").bind(beyond.as_str()).push(")");
+            sql.push("(e.folded >= ")
+                .bind(&**text)
+                .push(" AND e.folded < ")
+                .bind(beyond.as_str())
+                .push(")");
         }
         StringTest::Contains(text) => {
             sql.push("instr(e.folded, ").bind(&**text).push(") > 0");
@@ -262,7 +283,10 @@ fn reference(test: &ReferenceTest) -> Sql {
     match test {
         ReferenceTest::Local { kinds, id } => {
             let mut sql = Sql::text("e.target IN (SELECT rid FROM locator WHERE ");
-            sql.add(Sql::kinds("kind", *kinds)).push(" AND id = ").bind(id.as_str()).push(")");
+            sql.add(Sql::kinds("kind", *kinds))
+                .push(" AND id = ")
+                .bind(id.as_str())
+                .push(")");
             sql
         }
         // References to elsewhere are not indexed yet: they match nothing.
@@ -278,7 +302,11 @@ pub fn included(lens: &Lens, include: &Include, from: &[i64]) -> Sql {
     );
     let mut pieces = vec![
         Sql::numbers("e.rid", from),
-        Sql::text(&format!("e.param = {} AND e.kind = {}", include.param.id.0, include.source.number())),
+        Sql::text(&format!(
+            "e.param = {} AND e.kind = {}",
+            include.param.id.0,
+            include.source.number()
+        )),
         target_kind("t.kind", include.target),
         seen(lens, include.param),
         lens.sees("t", None),
@@ -289,10 +317,16 @@ pub fn included(lens: &Lens, include: &Include, from: &[i64]) -> Sql {
 
 /// The records that include one of `from` (by number), as `rid`; at most `limit`.
 pub fn including(lens: &Lens, include: &Include, from: &[i64], limit: usize) -> Sql {
-    let mut sql = Sql::text("SELECT DISTINCT r.rid FROM index_reference e JOIN record r ON r.rid = e.rid WHERE ");
+    let mut sql = Sql::text(
+        "SELECT DISTINCT r.rid FROM index_reference e JOIN record r ON r.rid = e.rid WHERE ",
+    );
     sql.add(Sql::all([
         Sql::numbers("e.target", from),
-        Sql::text(&format!("e.param = {} AND e.kind = {}", include.param.id.0, include.source.number())),
+        Sql::text(&format!(
+            "e.param = {} AND e.kind = {}",
+            include.param.id.0,
+            include.source.number()
+        )),
         target_kind("e.target_kind", include.target),
         seen(lens, include.param),
     ]));
@@ -301,7 +335,10 @@ pub fn including(lens: &Lens, include: &Include, from: &[i64], limit: usize) -> 
 }
 
 fn target_kind(column: &str, kind: Option<Kind>) -> Sql {
-    kind.map_or_else(|| Sql::truth(true), |kind| Sql::text(&format!("{column} = {}", kind.number())))
+    kind.map_or_else(
+        || Sql::truth(true),
+        |kind| Sql::text(&format!("{column} = {}", kind.number())),
+    )
 }
 
 /// The patients (keys) that a plan names by `patient`, `subject` or `_id`: enough to know towards
@@ -311,16 +348,20 @@ pub fn patients_of(plan: &Plan) -> Option<Vec<Key>> {
     let mut named: Option<Vec<Key>> = None;
     for filter in &plan.filters {
         let keys: Vec<Key> = match &filter.test {
-            Test::Reference(tests) if ["patient", "subject", "beneficiary"].contains(&filter.param.code) => tests
-                .iter()
-                .filter_map(|test| match test {
-                    ReferenceTest::Local { id, .. } => Some(Key {
-                        kind: patient,
-                        id: id.clone(),
-                    }),
-                    ReferenceTest::Elsewhere(_) => None,
-                })
-                .collect(),
+            Test::Reference(tests)
+                if ["patient", "subject", "beneficiary"].contains(&filter.param.code) =>
+            {
+                tests
+                    .iter()
+                    .filter_map(|test| match test {
+                        ReferenceTest::Local { id, .. } => Some(Key {
+                            kind: patient,
+                            id: id.clone(),
+                        }),
+                        ReferenceTest::Elsewhere(_) => None,
+                    })
+                    .collect()
+            }
             Test::Id(ids) if plan.kind == Some(patient) => ids
                 .iter()
                 .map(|id| Key {

@@ -3,7 +3,10 @@
 
 use crate::{
     calendar,
-    fhir::{CODE_SYSTEM, Interval, Key, Node, Resource, resource::{extension, nodes}},
+    fhir::{
+        CODE_SYSTEM, Interval, Key, Node, Resource,
+        resource::{extension, nodes},
+    },
     policy::Authority,
     statute::Purpose,
 };
@@ -92,7 +95,11 @@ pub fn sources(resource: &Resource) -> Vec<Source> {
         "Flag" => flags(resource),
         "Task" => task(resource),
         "Group" => members(resource),
-        "Organization" => resource.keys("partOf").into_iter().map(Source::PartOf).collect(),
+        "Organization" => resource
+            .keys("partOf")
+            .into_iter()
+            .map(Source::PartOf)
+            .collect(),
         _ => Vec::new(),
     }
 }
@@ -102,10 +109,12 @@ fn period(node: Option<&Node>) -> Interval {
         return Interval::ALWAYS;
     };
     // A period that can't be read holds at no time.
-    Interval::of_period(node.text("start"), node.text("end"), &calendar::zone()).unwrap_or(Interval {
-        start: i64::MAX,
-        end: i64::MIN,
-    })
+    Interval::of_period(node.text("start"), node.text("end"), &calendar::zone()).unwrap_or(
+        Interval {
+            start: i64::MAX,
+            end: i64::MIN,
+        },
+    )
 }
 
 fn coverage(resource: &Resource) -> Vec<Source> {
@@ -122,16 +131,19 @@ fn coverage(resource: &Resource) -> Vec<Source> {
         payors.push(None);
     }
     let period = period(resource.root().get("period"));
-    let rows = resource.keys("beneficiary").into_iter().flat_map(|beneficiary| {
-        let subscriber = subscriber.clone();
-        payors.iter().map(move |payor| Source::Coverage {
-            beneficiary: beneficiary.clone(),
-            subscriber: subscriber.clone(),
-            payor: payor.clone(),
-            active: status == Some("active"),
-            period,
-        })
-    });
+    let rows = resource
+        .keys("beneficiary")
+        .into_iter()
+        .flat_map(|beneficiary| {
+            let subscriber = subscriber.clone();
+            payors.iter().map(move |payor| Source::Coverage {
+                beneficiary: beneficiary.clone(),
+                subscriber: subscriber.clone(),
+                payor: payor.clone(),
+                active: status == Some("active"),
+                period,
+            })
+        });
     rows.collect()
 }
 
@@ -162,12 +174,21 @@ fn authority(resource: &Resource) -> Option<Source> {
 }
 
 fn patient(resource: &Resource) -> Vec<Source> {
-    let mut rows: Vec<Source> = resource.keys("managingOrganization").into_iter().map(Source::Managed).collect();
+    let mut rows: Vec<Source> = resource
+        .keys("managingOrganization")
+        .into_iter()
+        .map(Source::Managed)
+        .collect();
     if let Some(one) = resource.key() {
-        rows.extend(resource.keys("link.other").into_iter().map(|other| Source::Link {
-            one: one.clone(),
-            other,
-        }));
+        rows.extend(
+            resource
+                .keys("link.other")
+                .into_iter()
+                .map(|other| Source::Link {
+                    one: one.clone(),
+                    other,
+                }),
+        );
     }
     rows
 }
@@ -179,7 +200,9 @@ fn person(resource: &Resource) -> Vec<Source> {
         .filter_map(|link| link.at(&["target", "reference"]).and_then(Node::str))
         .filter_map(Key::parse)
         .collect();
-    let pairs = keys.iter().flat_map(|one| keys.iter().map(move |other| (one, other)));
+    let pairs = keys
+        .iter()
+        .flat_map(|one| keys.iter().map(move |other| (one, other)));
     pairs
         .filter(|(one, other)| one < other)
         .map(|(one, other)| Source::Link {
@@ -194,7 +217,9 @@ fn our_codes<'r>(resource: &'r Resource, system: &str) -> Vec<&'r str> {
         .nodes("code.coding")
         .into_iter()
         .filter(|coding| {
-            coding.text("system").is_some_and(|s| s.strip_prefix(CODE_SYSTEM) == Some(system))
+            coding
+                .text("system")
+                .is_some_and(|s| s.strip_prefix(CODE_SYSTEM) == Some(system))
         })
         .filter_map(|coding| coding.text("code"))
         .collect()
@@ -209,8 +234,12 @@ fn flags(resource: &Resource) -> Vec<Source> {
         let reference = node.get("valueReference").filter(|_| named)?;
         reference.text("reference").and_then(Key::parse)
     };
-    let mut suspects: Vec<Option<Key>> =
-        resource.nodes("extension").into_iter().filter_map(by).map(Some).collect();
+    let mut suspects: Vec<Option<Key>> = resource
+        .nodes("extension")
+        .into_iter()
+        .filter_map(by)
+        .map(Some)
+        .collect();
     if suspects.is_empty() {
         suspects.push(None);
     }
@@ -237,11 +266,15 @@ fn task(resource: &Resource) -> Vec<Source> {
     let mut rows = Vec::new();
     for code in our_codes(resource, "task-code") {
         match (code, status) {
-            ("emr-access", Some("accepted" | "in-progress")) => rows.extend(grants(resource, &requester)),
+            ("emr-access", Some("accepted" | "in-progress")) => {
+                rows.extend(grants(resource, &requester))
+            }
             ("psychotherapy-information-request", Some("completed")) => {
-                rows.extend(resource.keys("for").into_iter().map(|patient| Source::PsychotherapyRequest {
-                    patient,
-                    requester: requester.clone(),
+                rows.extend(resource.keys("for").into_iter().map(|patient| {
+                    Source::PsychotherapyRequest {
+                        patient,
+                        requester: requester.clone(),
+                    }
                 }));
             }
             _ => {}
@@ -259,10 +292,18 @@ fn grants(resource: &Resource, requester: &Key) -> Vec<Source> {
     let purposes = resource
         .nodes("input")
         .into_iter()
-        .filter(|input| nodes(input, "type.coding").iter().any(|coding| coding.text("code") == Some("purpose")))
+        .filter(|input| {
+            nodes(input, "type.coding")
+                .iter()
+                .any(|coding| coding.text("code") == Some("purpose"))
+        })
         .filter_map(|input| {
-            let coding = input.get("valueCoding").or_else(|| nodes(input, "valueCodeableConcept.coding").first().copied());
-            let code = coding.and_then(|coding| coding.text("code")).or_else(|| input.text("valueCode"))?;
+            let coding = input
+                .get("valueCoding")
+                .or_else(|| nodes(input, "valueCodeableConcept.coding").first().copied());
+            let code = coding
+                .and_then(|coding| coding.text("code"))
+                .or_else(|| input.text("valueCode"))?;
             Purpose::parse(code)
         })
         .fold(0, |bits, purpose| bits | purpose.bit());
@@ -288,7 +329,10 @@ fn members(resource: &Resource) -> Vec<Source> {
         .into_iter()
         .filter(|member| member.get("inactive").and_then(Node::bool) != Some(true))
         .filter_map(|member| {
-            let key = member.at(&["entity", "reference"]).and_then(Node::str).and_then(Key::parse)?;
+            let key = member
+                .at(&["entity", "reference"])
+                .and_then(Node::str)
+                .and_then(Key::parse)?;
             (key.kind.name() == "Patient").then(|| Source::Member {
                 patient: key,
                 period: period(member.get("period")),
@@ -319,14 +363,27 @@ mod tests {
     fn a_grant_needs_a_purpose_an_end_and_acceptance() {
         let task = r#"{"resourceType":"Task","status":"accepted","code":{"coding":[{"system":"https://confide.example/fhir/CodeSystem/task-code","code":"emr-access"}]},"focus":{"reference":"Group/g"},"requester":{"reference":"Organization/plan"},"restriction":{"period":{"end":"2027-12-31"}},"input":[{"type":{"coding":[{"code":"purpose"}]},"valueCoding":{"code":"COC"}}]}"#;
         assert_eq!(rows(task).len(), 1);
-        for (from, to) in [("accepted", "requested"), ("\"end\":\"2027-12-31\"", "\"start\":\"2026-01-01\""), ("COC", "CAREMGT")] {
+        for (from, to) in [
+            ("accepted", "requested"),
+            ("\"end\":\"2027-12-31\"", "\"start\":\"2026-01-01\""),
+            ("COC", "CAREMGT"),
+        ] {
             assert!(rows(&task.replace(from, to)).is_empty(), "{to}");
         }
     }
 
     #[test]
     fn an_organization_is_never_a_subscriber() {
-        let found = rows(r#"{"resourceType":"Coverage","status":"active","subscriber":{"reference":"Organization/o"},"beneficiary":{"reference":"Patient/p"},"payor":[{"reference":"Organization/plan"}]}"#);
-        assert!(matches!(&found[..], [Source::Coverage { subscriber: None, active: true, .. }]));
+        let found = rows(
+            r#"{"resourceType":"Coverage","status":"active","subscriber":{"reference":"Organization/o"},"beneficiary":{"reference":"Patient/p"},"payor":[{"reference":"Organization/plan"}]}"#,
+        );
+        assert!(matches!(
+            &found[..],
+            [Source::Coverage {
+                subscriber: None,
+                active: true,
+                ..
+            }]
+        ));
     }
 }

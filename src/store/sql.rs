@@ -142,7 +142,11 @@ mod tests {
     fn the_shorter_list_of_types_is_written() {
         let one = Kinds::of(&["Patient"]);
         assert!(Sql::kinds("k", one).text.starts_with("k IN ("));
-        assert!(Sql::kinds("k", Kinds::ALL.without(one)).text.starts_with("k NOT IN ("));
+        assert!(
+            Sql::kinds("k", Kinds::ALL.without(one))
+                .text
+                .starts_with("k NOT IN (")
+        );
         assert_eq!(Sql::kinds("k", Kinds::ALL).text, "1=1");
         assert_eq!(Sql::kinds("k", Kinds::NONE).text, "1=0");
     }

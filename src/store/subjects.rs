@@ -50,7 +50,11 @@ pub fn named(resource: &Resource) -> Vec<Named> {
         }
         return found;
     }
-    for row in TABLE.get(&resource.kind()).map(Vec::as_slice).unwrap_or_default() {
+    for row in TABLE
+        .get(&resource.kind())
+        .map(Vec::as_slice)
+        .unwrap_or_default()
+    {
         for node in nodes(resource.root(), &row.path) {
             if let Some(key) = node.text("reference").and_then(Key::parse)
                 && key.kind.name() == "Patient"
@@ -72,7 +76,13 @@ pub fn takes_from_others(kind: Kind) -> bool {
 pub fn takes_from_targets(kind: Kind) -> bool {
     matches!(
         kind.name(),
-        "Provenance" | "Task" | "Communication" | "CommunicationRequest" | "List" | "PaymentNotice" | "PaymentReconciliation"
+        "Provenance"
+            | "Task"
+            | "Communication"
+            | "CommunicationRequest"
+            | "List"
+            | "PaymentNotice"
+            | "PaymentReconciliation"
     )
 }
 
@@ -82,17 +92,31 @@ mod tests {
 
     fn of(text: &str) -> Vec<(String, bool)> {
         let resource = Resource::ours(text.to_owned()).unwrap();
-        named(&resource).into_iter().map(|n| (n.patient.to_string(), n.own)).collect()
+        named(&resource)
+            .into_iter()
+            .map(|n| (n.patient.to_string(), n.own))
+            .collect()
     }
 
     #[test]
     fn a_record_that_merely_names_a_patient_is_not_its_own() {
         assert_eq!(
-            of(r#"{"resourceType":"Coverage","subscriber":{"reference":"Patient/s"},"beneficiary":{"reference":"Patient/b"}}"#),
-            [("Patient/b".to_owned(), true), ("Patient/s".to_owned(), false)]
+            of(
+                r#"{"resourceType":"Coverage","subscriber":{"reference":"Patient/s"},"beneficiary":{"reference":"Patient/b"}}"#
+            ),
+            [
+                ("Patient/b".to_owned(), true),
+                ("Patient/s".to_owned(), false)
+            ]
         );
-        assert_eq!(of(r#"{"resourceType":"Patient","id":"p"}"#), [("Patient/p".to_owned(), true)]);
-        assert_eq!(of(r#"{"resourceType":"Task","for":{"reference":"Patient/p"}}"#), [("Patient/p".to_owned(), true)]);
+        assert_eq!(
+            of(r#"{"resourceType":"Patient","id":"p"}"#),
+            [("Patient/p".to_owned(), true)]
+        );
+        assert_eq!(
+            of(r#"{"resourceType":"Task","for":{"reference":"Patient/p"}}"#),
+            [("Patient/p".to_owned(), true)]
+        );
         assert!(of(r#"{"resourceType":"Organization","id":"o"}"#).is_empty());
     }
 }

@@ -77,7 +77,10 @@ impl Lens {
 
     fn of_nobody(&self, r: &str) -> Sql {
         let kind = format!("{r}.kind");
-        let staff = matches!(self.role, Role::Provider | Role::Staff | Role::PrivacyOffice);
+        let staff = matches!(
+            self.role,
+            Role::Provider | Role::Staff | Role::PrivacyOffice
+        );
         Sql::any([
             Sql::kinds(&kind, *DIRECTORY),
             Sql::truth(staff),
@@ -168,17 +171,25 @@ impl Lens {
                 pieces.push(Sql::text(&format!("({e}.labels | {e}.conditional) = 0")));
                 let kinds = PROJECTIONS.kinds(seat, self.household);
                 let covered = kinds.iter().filter(|kind| {
-                    PROJECTIONS.of(seat, self.household, *kind).is_some_and(|list| {
-                        let elements: Vec<&str> = list.elements().iter().map(String::as_str).collect();
-                        entry.param.base != *kind || entry.param.covered_by(&elements)
-                    })
+                    PROJECTIONS
+                        .of(seat, self.household, *kind)
+                        .is_some_and(|list| {
+                            let elements: Vec<&str> =
+                                list.elements().iter().map(String::as_str).collect();
+                            entry.param.base != *kind || entry.param.covered_by(&elements)
+                        })
                 });
                 pieces.push(Sql::kinds(&format!("{r}.kind"), covered.collect()));
             }
         }
         if entry.is_reference && !lane.restrictions.is_empty() {
-            let restricted = lane.restrictions.iter().map(|clause| clause_sql(clause, "t", true));
-            let mut hidden = Sql::text(&format!("EXISTS (SELECT 1 FROM record t WHERE t.rid = {e}.target AND t.subjects > 0 AND "));
+            let restricted = lane
+                .restrictions
+                .iter()
+                .map(|clause| clause_sql(clause, "t", true));
+            let mut hidden = Sql::text(&format!(
+                "EXISTS (SELECT 1 FROM record t WHERE t.rid = {e}.target AND t.subjects > 0 AND "
+            ));
             hidden.add(Sql::any(restricted)).push(")");
             pieces.push(hidden.not());
         }
@@ -206,7 +217,10 @@ fn is(r: &str, column: &str, number: i64) -> Sql {
 /// exception needs one; for a permission the other way round.
 fn clause_sql(clause: &Clause, r: &str, undated: bool) -> Sql {
     let on = condition(&clause.on, r, undated);
-    let except = clause.except.iter().map(|except| condition(except, r, !undated));
+    let except = clause
+        .except
+        .iter()
+        .map(|except| condition(except, r, !undated));
     Sql::all([on, Sql::any(except).not()])
 }
 

@@ -31,7 +31,8 @@ pub fn clear(write: &Connection, rid: i64) -> Result<(), StoreError> {
 
 /// What the record points at.
 pub fn references(write: &Connection, rid: i64, resource: &Resource) -> Result<(), StoreError> {
-    let mut sql = write.prepare_cached("INSERT OR IGNORE INTO reference (rid, target) VALUES (?1, ?2)")?;
+    let mut sql =
+        write.prepare_cached("INSERT OR IGNORE INTO reference (rid, target) VALUES (?1, ?2)")?;
     for reference in &resource.found().references {
         if let Some(key) = reference.target.local() {
             sql.execute([rid, keys::locate(write, key)?])?;
@@ -41,7 +42,12 @@ pub fn references(write: &Connection, rid: i64, resource: &Resource) -> Result<(
 }
 
 /// Whose record it is, and whom it names.
-pub fn patients(write: &Connection, rid: i64, key: &Key, named: &[Named]) -> Result<(), StoreError> {
+pub fn patients(
+    write: &Connection,
+    rid: i64,
+    key: &Key,
+    named: &[Named],
+) -> Result<(), StoreError> {
     for name in named {
         let patient = keys::locate(write, &name.patient)?;
         patient_row(write, rid, key, patient, name.own)?;
@@ -50,18 +56,32 @@ pub fn patients(write: &Connection, rid: i64, key: &Key, named: &[Named]) -> Res
 }
 
 /// One row of [`patients`].
-pub fn patient_row(write: &Connection, rid: i64, key: &Key, patient: i64, own: bool) -> Result<(), StoreError> {
+pub fn patient_row(
+    write: &Connection,
+    rid: i64,
+    key: &Key,
+    patient: i64,
+    own: bool,
+) -> Result<(), StoreError> {
     write
         .prepare_cached("INSERT OR IGNORE INTO patient_state (patient) VALUES (?1)")?
         .execute([patient])?;
     write
-        .prepare_cached("INSERT INTO record_patient (rid, patient, own, kind) VALUES (?1, ?2, ?3, ?4)")?
+        .prepare_cached(
+            "INSERT INTO record_patient (rid, patient, own, kind) VALUES (?1, ?2, ?3, ?4)",
+        )?
         .execute(params![rid, patient, own, key.kind.number()])?;
     Ok(())
 }
 
 /// What the record is found by, each entry with the labels of the element that says it.
-pub fn index(write: &Connection, rid: i64, key: &Key, resource: &Resource, labelled: &Labelled) -> Result<(), StoreError> {
+pub fn index(
+    write: &Connection,
+    rid: i64,
+    key: &Key,
+    resource: &Resource,
+    labelled: &Labelled,
+) -> Result<(), StoreError> {
     for entry in entries(resource, None) {
         let marks = marks_at(labelled, &entry.path);
         let row = Row {
@@ -96,8 +116,19 @@ struct Row<'w> {
 
 impl Row<'_> {
     fn insert(&self, value: &IndexValue) -> Result<(), StoreError> {
-        let Marks { labels, conditional, protected, conditional_protected, .. } = self.marks;
-        let marks = [labels.column(), conditional.column(), protected.column(), conditional_protected.column()];
+        let Marks {
+            labels,
+            conditional,
+            protected,
+            conditional_protected,
+            ..
+        } = self.marks;
+        let marks = [
+            labels.column(),
+            conditional.column(),
+            protected.column(),
+            conditional_protected.column(),
+        ];
         let [a, b, c, d] = marks;
         match value {
             IndexValue::Token { system, code, .. } => {
@@ -124,14 +155,22 @@ impl Row<'_> {
                 let sql = "INSERT INTO index_reference VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)";
                 let target = keys::locate(self.write, key)?;
                 self.write.prepare_cached(sql)?.execute(params![
-                    self.rid, self.kind, self.param, target, key.kind.number(), a, b, c, d
+                    self.rid,
+                    self.kind,
+                    self.param,
+                    target,
+                    key.kind.number(),
+                    a,
+                    b,
+                    c,
+                    d
                 ])?;
             }
             IndexValue::Uri(uri) => {
                 let sql = "INSERT INTO index_uri VALUES (?1,?2,?3,?4,?5,?6,?7,?8)";
-                self.write.prepare_cached(sql)?.execute(params![
-                    self.rid, self.kind, self.param, &**uri, a, b, c, d
-                ])?;
+                self.write
+                    .prepare_cached(sql)?
+                    .execute(params![self.rid, self.kind, self.param, &**uri, a, b, c, d])?;
             }
             // Searched with the next issue: numbers, quantities, references to elsewhere.
             IndexValue::Reference(_) | IndexValue::Number(_) | IndexValue::Quantity { .. } => {}
@@ -152,50 +191,110 @@ fn source_row(write: &Connection, rid: i64, source: &Source) -> Result<(), Store
     let locate = |key: &Key| keys::locate(write, key);
     let maybe = |key: &Option<Key>| key.as_ref().map(locate).transpose();
     match source {
-        Source::Coverage { beneficiary, subscriber, payor, active, period } => {
+        Source::Coverage {
+            beneficiary,
+            subscriber,
+            payor,
+            active,
+            period,
+        } => {
             let sql = "INSERT INTO coverage VALUES (?1,?2,?3,?4,?5,?6,?7)";
-            let values = params![rid, locate(beneficiary)?, maybe(subscriber)?, maybe(payor)?, active, period.start, period.end];
+            let values = params![
+                rid,
+                locate(beneficiary)?,
+                maybe(subscriber)?,
+                maybe(payor)?,
+                active,
+                period.start,
+                period.end
+            ];
             write.prepare_cached(sql)?.execute(values)?;
         }
-        Source::Authority { patient, kind, period } => {
+        Source::Authority {
+            patient,
+            kind,
+            period,
+        } => {
             let sql = "INSERT INTO authority VALUES (?1,?2,?3,?4,?5)";
             let values = params![rid, locate(patient)?, &**kind, period.start, period.end];
             write.prepare_cached(sql)?.execute(values)?;
         }
         Source::Link { one, other } => {
             let sql = "INSERT INTO link VALUES (?1,?2,?3)";
-            write.prepare_cached(sql)?.execute([rid, locate(one)?, locate(other)?])?;
+            write
+                .prepare_cached(sql)?
+                .execute([rid, locate(one)?, locate(other)?])?;
         }
-        Source::Flag { patient, code, suspect, period } => {
+        Source::Flag {
+            patient,
+            code,
+            suspect,
+            period,
+        } => {
             let sql = "INSERT INTO flag VALUES (?1,?2,?3,?4,?5,?6)";
-            let values = params![rid, locate(patient)?, &**code, maybe(suspect)?, period.start, period.end];
+            let values = params![
+                rid,
+                locate(patient)?,
+                &**code,
+                maybe(suspect)?,
+                period.start,
+                period.end
+            ];
             write.prepare_cached(sql)?.execute(values)?;
         }
-        Source::Grant { requester, reach, purposes, period } => {
+        Source::Grant {
+            requester,
+            reach,
+            purposes,
+            period,
+        } => {
             let sql = "INSERT INTO access_grant VALUES (?1,?2,?3,?4,?5,?6)";
-            let values = params![rid, locate(requester)?, locate(reach)?, purposes, period.start, period.end];
+            let values = params![
+                rid,
+                locate(requester)?,
+                locate(reach)?,
+                purposes,
+                period.start,
+                period.end
+            ];
             write.prepare_cached(sql)?.execute(values)?;
         }
         Source::Member { patient, period } => {
             let sql = "INSERT INTO membership VALUES (?1,?2,?3,?4)";
-            write.prepare_cached(sql)?.execute(params![rid, locate(patient)?, period.start, period.end])?;
+            write.prepare_cached(sql)?.execute(params![
+                rid,
+                locate(patient)?,
+                period.start,
+                period.end
+            ])?;
         }
         Source::PsychotherapyRequest { patient, requester } => {
             let sql = "INSERT INTO psychotherapy_request VALUES (?1,?2,?3)";
-            write.prepare_cached(sql)?.execute([rid, locate(patient)?, locate(requester)?])?;
+            write
+                .prepare_cached(sql)?
+                .execute([rid, locate(patient)?, locate(requester)?])?;
         }
         Source::PartOf(parent) => {
-            write.prepare_cached("INSERT INTO part_of VALUES (?1,?2)")?.execute([rid, locate(parent)?])?;
+            write
+                .prepare_cached("INSERT INTO part_of VALUES (?1,?2)")?
+                .execute([rid, locate(parent)?])?;
         }
         Source::Managed(organization) => {
-            write.prepare_cached("INSERT INTO managed VALUES (?1,?2)")?.execute([rid, locate(organization)?])?;
+            write
+                .prepare_cached("INSERT INTO managed VALUES (?1,?2)")?
+                .execute([rid, locate(organization)?])?;
         }
     }
     Ok(())
 }
 
 /// A compiled Consent, its recipients, and the records that it names.
-pub fn directive(write: &Connection, rid: i64, directive: &Directive, review: Option<&str>) -> Result<(), StoreError> {
+pub fn directive(
+    write: &Connection,
+    rid: i64,
+    directive: &Directive,
+    review: Option<&str>,
+) -> Result<(), StoreError> {
     let patient = keys::locate(write, &directive.patient)?;
     let body = serde_json::to_string(directive).map_err(|_| StoreError::Damaged)?;
     let category = serde_json::to_value(directive.category).map_err(|_| StoreError::Damaged)?;
@@ -203,7 +302,12 @@ pub fn directive(write: &Connection, rid: i64, directive: &Directive, review: Op
     write
         .prepare_cached("INSERT INTO directive VALUES (?1,?2,?3,?4,?5)")?
         .execute(params![rid, patient, category, body, review])?;
-    for actor in directive.permits.iter().filter_map(|permit| permit.on.actors.as_ref()).flatten() {
+    for actor in directive
+        .permits
+        .iter()
+        .filter_map(|permit| permit.on.actors.as_ref())
+        .flatten()
+    {
         write
             .prepare_cached("INSERT INTO directive_actor VALUES (?1,?2,?3)")?
             .execute([rid, patient, keys::locate(write, actor)?])?;

@@ -11,7 +11,9 @@ pub fn find(read: &Connection, key: &Key) -> Result<Option<i64>, StoreError> {
     let sql = "SELECT rid FROM locator WHERE kind = ?1 AND id = ?2";
     Ok(read
         .prepare_cached(sql)?
-        .query_row(params![key.kind.number(), key.id.as_str()], |row| row.get(0))
+        .query_row(params![key.kind.number(), key.id.as_str()], |row| {
+            row.get(0)
+        })
         .optional()?)
 }
 
@@ -23,7 +25,9 @@ pub fn locate(write: &Connection, key: &Key) -> Result<i64, StoreError> {
     let sql = "INSERT INTO locator (kind, id) VALUES (?1, ?2) RETURNING rid";
     Ok(write
         .prepare_cached(sql)?
-        .query_row(params![key.kind.number(), key.id.as_str()], |row| row.get(0))?)
+        .query_row(params![key.kind.number(), key.id.as_str()], |row| {
+            row.get(0)
+        })?)
 }
 
 /// Type and id behind a number.

@@ -56,7 +56,9 @@ fn neighbour(row: &Row<'_>) -> rusqlite::Result<Neighbour> {
             conditional_protected: label(8)?,
             review: false,
         },
-        day: row.get::<_, Option<String>>(9)?.and_then(|day| day.parse().ok()),
+        day: row
+            .get::<_, Option<String>>(9)?
+            .and_then(|day| day.parse().ok()),
         care: care(row.get(10)?),
         regime: label(11)?,
     })
@@ -100,7 +102,9 @@ pub fn around(
         ..Surroundings::default()
     };
     for reference in &resource.found().references {
-        let Some(key) = reference.target.local() else { continue };
+        let Some(key) = reference.target.local() else {
+            continue;
+        };
         if key.kind.name() == "Patient" || around.targets.contains_key(key) {
             continue;
         }
@@ -111,10 +115,16 @@ pub fn around(
     if derived && !subjects::takes_from_targets(resource.kind()) {
         let sql = format!(
             "SELECT {} FROM reference f JOIN record n ON n.rid = f.rid WHERE f.target = ?1 AND n.deleted = 0",
-            COLUMNS.split(", ").map(|column| format!("n.{}", column.trim())).collect::<Vec<_>>().join(", ")
+            COLUMNS
+                .split(", ")
+                .map(|column| format!("n.{}", column.trim()))
+                .collect::<Vec<_>>()
+                .join(", ")
         );
         let mut query = read.prepare_cached(&sql)?;
-        around.referrers = query.query_map([rid], neighbour)?.collect::<Result<_, _>>()?;
+        around.referrers = query
+            .query_map([rid], neighbour)?
+            .collect::<Result<_, _>>()?;
     }
     let sql = "SELECT 1 FROM directive_names n JOIN directive d ON d.rid = n.rid \
                WHERE n.named = ?1 AND d.category = 'self-pay-restriction' LIMIT 1";
@@ -147,8 +157,15 @@ fn subject(read: &Connection, patients: &[i64]) -> Result<Subject, StoreError> {
 /// The organization of a record, or of the Encounter that it happened in.
 pub fn organization(read: &Connection, resource: &Resource) -> Result<Option<i64>, StoreError> {
     const OWN: &[&str] = &[
-        "serviceProvider", "custodian", "managingOrganization", "organization", "provider", "performer",
-        "performer.actor", "author", "sender",
+        "serviceProvider",
+        "custodian",
+        "managingOrganization",
+        "organization",
+        "provider",
+        "performer",
+        "performer.actor",
+        "author",
+        "sender",
     ];
     let direct = OWN
         .iter()
@@ -161,7 +178,9 @@ pub fn organization(read: &Connection, resource: &Resource) -> Result<Option<i64
         let sql = "SELECT organization FROM record WHERE kind = ?1 AND id = ?2";
         let found: Option<Option<i64>> = read
             .prepare_cached(sql)?
-            .query_row(params![key.kind.number(), key.id.as_str()], |row| row.get(0))
+            .query_row(params![key.kind.number(), key.id.as_str()], |row| {
+                row.get(0)
+            })
             .optional()?;
         if let Some(organization) = found.flatten() {
             return Ok(Some(organization));
@@ -173,11 +192,26 @@ pub fn organization(read: &Connection, resource: &Resource) -> Result<Option<i64
 /// Who made a record: the originator of a note.
 pub fn author(read: &Connection, resource: &Resource) -> Result<Option<i64>, StoreError> {
     const PATHS: &[&str] = &[
-        "author", "assessor", "recorder", "asserter", "performer", "performer.actor", "requester", "sender",
+        "author",
+        "assessor",
+        "recorder",
+        "asserter",
+        "performer",
+        "performer.actor",
+        "requester",
+        "sender",
     ];
     let author = PATHS
         .iter()
         .flat_map(|path| resource.keys(path))
-        .find(|key| ["Practitioner", "PractitionerRole", "RelatedPerson", "Patient"].contains(&key.kind.name()));
+        .find(|key| {
+            [
+                "Practitioner",
+                "PractitionerRole",
+                "RelatedPerson",
+                "Patient",
+            ]
+            .contains(&key.kind.name())
+        });
     author.map(|key| keys::locate(read, &key)).transpose()
 }

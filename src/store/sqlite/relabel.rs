@@ -65,7 +65,14 @@ pub fn label(
     };
     let patients = patients(writer, rid, resource)?;
     let derived = is_derived(resource);
-    let around = neighbours::around(writer.tx, &mut writer.remembered, rid, resource, &patients, derived)?;
+    let around = neighbours::around(
+        writer.tx,
+        &mut writer.remembered,
+        rid,
+        resource,
+        &patients,
+        derived,
+    )?;
     let mut labelled = label::label(resource, &around);
     faces::settle(resource, &mut labelled);
     let author = neighbours::author(writer.tx, resource)?;
@@ -96,7 +103,9 @@ pub fn label(
         },
     };
     let columns = Columns {
-        seq: seq.or(before.as_ref().map(|before| before.seq)).unwrap_or(1),
+        seq: seq
+            .or(before.as_ref().map(|before| before.seq))
+            .unwrap_or(1),
         household_hash,
         hits: labelled.hits,
         regime: label::regime(resource),
@@ -112,18 +121,26 @@ pub fn label(
     index::clear(writer.tx, rid)?;
     index::index(writer.tx, rid, &key, resource, &labelled)?;
     hits(writer.tx, &patients, labelled.hits, before.as_ref())?;
-    if before.as_ref().is_none_or(|before| before.differs(&row, &columns, &patients)) {
+    if before
+        .as_ref()
+        .is_none_or(|before| before.differs(&row, &columns, &patients))
+    {
         writer.queue_dependents(rid)?;
     }
     Ok(())
 }
 
 fn is_derived(resource: &Resource) -> bool {
-    subjects::takes_from_others(resource.kind()) && !subjects::named(resource).iter().any(|named| named.own)
+    subjects::takes_from_others(resource.kind())
+        && !subjects::named(resource).iter().any(|named| named.own)
 }
 
 /// Whose record it is, by number; for one that names nobody, from the records around it.
-fn patients(writer: &mut Writer<'_>, rid: i64, resource: &Resource) -> Result<Vec<i64>, StoreError> {
+fn patients(
+    writer: &mut Writer<'_>,
+    rid: i64,
+    resource: &Resource,
+) -> Result<Vec<i64>, StoreError> {
     if is_derived(resource)
         && let Some(key) = resource.key()
     {
@@ -147,7 +164,9 @@ fn patients(writer: &mut Writer<'_>, rid: i64, resource: &Resource) -> Result<Ve
     }
     let sql = "SELECT patient FROM record_patient WHERE rid = ?1 AND own = 1 ORDER BY patient";
     let mut query = writer.tx.prepare_cached(sql)?;
-    Ok(query.query_map([rid], |row| row.get(0))?.collect::<Result<_, _>>()?)
+    Ok(query
+        .query_map([rid], |row| row.get(0))?
+        .collect::<Result<_, _>>()?)
 }
 
 /// The row as it was.
@@ -180,7 +199,11 @@ impl Before {
     }
 }
 
-fn before(tx: &Connection, rid: i64, old: Option<&rows::Found>) -> Result<Option<Before>, StoreError> {
+fn before(
+    tx: &Connection,
+    rid: i64,
+    old: Option<&rows::Found>,
+) -> Result<Option<Before>, StoreError> {
     let Some(old) = old.filter(|old| !old.deleted) else {
         return Ok(None);
     };
@@ -224,14 +247,24 @@ fn household_hash(resource: &Resource, labelled: &Labelled, kind: Kind, settings
         None => Some(face),
     };
     shown.map_or(0, |shown| {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &faces::plain(&shown).tail);
-        let first = digest.as_ref().first_chunk::<8>().copied().unwrap_or_default();
+        let digest =
+            aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &faces::plain(&shown).tail);
+        let first = digest
+            .as_ref()
+            .first_chunk::<8>()
+            .copied()
+            .unwrap_or_default();
         i64::from_le_bytes(first) | 1
     })
 }
 
 /// Adds what became current to the patients' masks; where something ceased, counts anew.
-fn hits(tx: &Connection, patients: &[i64], hits: Labels, before: Option<&Before>) -> Result<(), StoreError> {
+fn hits(
+    tx: &Connection,
+    patients: &[i64],
+    hits: Labels,
+    before: Option<&Before>,
+) -> Result<(), StoreError> {
     let lost = before.is_some_and(|before| !hits.holds(before.hits) || before.patients != patients);
     for patient in patients {
         if lost {
@@ -242,7 +275,11 @@ fn hits(tx: &Connection, patients: &[i64], hits: Labels, before: Option<&Before>
         }
     }
     if lost && let Some(before) = before {
-        for patient in before.patients.iter().filter(|patient| !patients.contains(patient)) {
+        for patient in before
+            .patients
+            .iter()
+            .filter(|patient| !patients.contains(patient))
+        {
             recompute_hits(tx, *patient)?;
         }
     }
@@ -254,7 +291,10 @@ pub fn recompute_hits(tx: &Connection, patient: i64) -> Result<(), StoreError> {
     let sql = "SELECT r.hits FROM record_patient q JOIN record r ON r.rid = q.rid \
                WHERE q.patient = ?1 AND q.own = 1 AND r.deleted = 0 AND r.hits <> 0";
     let mut hits = Labels::NONE;
-    for column in tx.prepare_cached(sql)?.query_map([patient], |row| row.get(0))? {
+    for column in tx
+        .prepare_cached(sql)?
+        .query_map([patient], |row| row.get(0))?
+    {
         hits = hits.and(Labels::from_column(column?));
     }
     tx.prepare_cached("UPDATE patient_state SET hits = ?2 WHERE patient = ?1")?
@@ -281,7 +321,10 @@ pub fn spread(writer: &mut Writer<'_>) -> Result<(), StoreError> {
             .execute([rid])?;
         let sql = "UPDATE patient_state SET tightening = ?2 WHERE patient IN \
                    (SELECT patient FROM record_patient WHERE rid = ?1 AND own = 1)";
-        writer.tx.prepare_cached(sql)?.execute(params![rid, Labels::ALL.column()])?;
+        writer
+            .tx
+            .prepare_cached(sql)?
+            .execute(params![rid, Labels::ALL.column()])?;
     }
     Ok(())
 }
@@ -295,7 +338,11 @@ fn again(writer: &mut Writer<'_>, rid: i64) -> Result<(), StoreError> {
 }
 
 /// Finishes what earlier transactions left pending, a bounded piece at a time, then loosens.
-pub fn finish(connection: &mut Connection, at: Instant, settings: Settings) -> Result<(), StoreError> {
+pub fn finish(
+    connection: &mut Connection,
+    at: Instant,
+    settings: Settings,
+) -> Result<(), StoreError> {
     loop {
         let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         let pending: Vec<i64> = tx
@@ -306,7 +353,8 @@ pub fn finish(connection: &mut Connection, at: Instant, settings: Settings) -> R
             return Ok(());
         }
         for rid in &pending {
-            tx.prepare_cached("DELETE FROM pending WHERE rid = ?1")?.execute([rid])?;
+            tx.prepare_cached("DELETE FROM pending WHERE rid = ?1")?
+                .execute([rid])?;
         }
         let mut writer = Writer {
             tx: &tx,
@@ -326,6 +374,7 @@ pub fn finish(connection: &mut Connection, at: Instant, settings: Settings) -> R
 
 /// Whether something is left pending.
 pub fn is_pending(read: &Connection) -> Result<bool, StoreError> {
-    Ok(read.prepare_cached("SELECT 1 FROM pending LIMIT 1")?.exists([])?)
+    Ok(read
+        .prepare_cached("SELECT 1 FROM pending LIMIT 1")?
+        .exists([])?)
 }
-

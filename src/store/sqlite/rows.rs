@@ -102,7 +102,10 @@ fn raw(row: &Columns<'_>) -> rusqlite::Result<Raw> {
 /// The record of that number.
 pub fn by_number(read: &Connection, rid: i64) -> Result<Option<Found>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM record r WHERE r.rid = ?1");
-    let raw = read.prepare_cached(&sql)?.query_row([rid], raw).optional()?;
+    let raw = read
+        .prepare_cached(&sql)?
+        .query_row([rid], raw)
+        .optional()?;
     raw.map(|raw| found(read, raw)).transpose()
 }
 
@@ -132,7 +135,13 @@ fn found(read: &Connection, raw: Raw) -> Result<Found, StoreError> {
         let mut query = read.prepare_cached(sql)?;
         let mut rows = query.query([raw.rid])?;
         while let Some(columns) = rows.next()? {
-            let key = keys::key(columns.get(1)?, columns.get_ref(2)?.as_str().map_err(|_| StoreError::Damaged)?);
+            let key = keys::key(
+                columns.get(1)?,
+                columns
+                    .get_ref(2)?
+                    .as_str()
+                    .map_err(|_| StoreError::Damaged)?,
+            );
             row.facts.patients.push(key.ok_or(StoreError::Damaged)?);
             patients.push(columns.get(0)?);
         }

@@ -47,7 +47,10 @@ pub fn names(read: &Connection, case: &Case) -> Result<Names, StoreError> {
 
 fn linked(read: &Connection, rid: i64) -> Result<Vec<i64>, StoreError> {
     let sql = "SELECT other FROM link WHERE one = ?1 UNION SELECT one FROM link WHERE other = ?1";
-    Ok(read.prepare_cached(sql)?.query_map([rid], |row| row.get(0))?.collect::<Result<_, _>>()?)
+    Ok(read
+        .prepare_cached(sql)?
+        .query_map([rid], |row| row.get(0))?
+        .collect::<Result<_, _>>()?)
 }
 
 /// What holds towards `patients` (by number), for the purpose of `case`.
@@ -65,7 +68,9 @@ pub fn standing(
     };
     for patient in patients {
         if let Some(key) = keys::key_of(read, *patient)? {
-            standing.towards.push(towards(read, case, settings, names, *patient, key)?);
+            standing
+                .towards
+                .push(towards(read, case, settings, names, *patient, key)?);
         }
     }
     if case.requester.role == Role::Plan {
@@ -109,7 +114,12 @@ fn towards(
     Ok(towards)
 }
 
-fn state(read: &Connection, case: &Case, patient: i64, towards: &mut Towards) -> Result<(), StoreError> {
+fn state(
+    read: &Connection,
+    case: &Case,
+    patient: i64,
+    towards: &mut Towards,
+) -> Result<(), StoreError> {
     let sql = "SELECT born, hits, tightening FROM patient_state WHERE patient = ?1";
     let row: Option<(Option<String>, i64, i64)> = read
         .prepare_cached(sql)?
@@ -128,7 +138,12 @@ fn state(read: &Connection, case: &Case, patient: i64, towards: &mut Towards) ->
 }
 
 /// The user's place on a policy that covers the patient now.
-fn seat(read: &Connection, case: &Case, names: &Names, patient: i64) -> Result<Option<Seat>, StoreError> {
+fn seat(
+    read: &Connection,
+    case: &Case,
+    names: &Names,
+    patient: i64,
+) -> Result<Option<Seat>, StoreError> {
     if names.people.contains(&patient) {
         return Ok(None);
     }
@@ -156,13 +171,25 @@ fn seat(read: &Connection, case: &Case, names: &Names, patient: i64) -> Result<O
     Ok(seat)
 }
 
-fn covers(read: &Connection, case: &Case, subscriber: i64, beneficiary: i64) -> Result<bool, StoreError> {
+fn covers(
+    read: &Connection,
+    case: &Case,
+    subscriber: i64,
+    beneficiary: i64,
+) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM coverage WHERE subscriber = ?1 AND beneficiary = ?2 \
                AND active = 1 AND since <= ?3 AND until >= ?3 LIMIT 1";
-    Ok(read.prepare_cached(sql)?.exists(params![subscriber, beneficiary, case.at])?)
+    Ok(read
+        .prepare_cached(sql)?
+        .exists(params![subscriber, beneficiary, case.at])?)
 }
 
-fn authority(read: &Connection, case: &Case, names: &Names, patient: i64) -> Result<Option<Authority>, StoreError> {
+fn authority(
+    read: &Connection,
+    case: &Case,
+    names: &Names,
+    patient: i64,
+) -> Result<Option<Authority>, StoreError> {
     let sql = "SELECT kind FROM authority WHERE rid = ?1 AND patient = ?2 AND since <= ?3 AND until >= ?3";
     // Only the RelatedPerson that the token names acts; a link to another is no authority.
     let Some(user) = names.user else {
@@ -175,7 +202,13 @@ fn authority(read: &Connection, case: &Case, names: &Names, patient: i64) -> Res
     Ok(kind.as_deref().and_then(Authority::named))
 }
 
-fn flags(read: &Connection, case: &Case, names: &Names, patient: i64, towards: &mut Towards) -> Result<(), StoreError> {
+fn flags(
+    read: &Connection,
+    case: &Case,
+    names: &Names,
+    patient: i64,
+    towards: &mut Towards,
+) -> Result<(), StoreError> {
     let sql = "SELECT code, suspect FROM flag WHERE patient = ?1 AND since <= ?2 AND until >= ?2";
     let mut query = read.prepare_cached(sql)?;
     let rows = query.query_map(params![patient, case.at], |row| {
@@ -204,10 +237,18 @@ fn in_facility(read: &Connection, names: &Names, patient: i64) -> Result<bool, S
                UNION ALL SELECT 1 FROM record_patient q JOIN record r ON r.rid = q.rid JOIN below b ON r.organization = b.rid \
                WHERE q.patient = ?2 AND q.own = 1 AND r.kind = ?3 AND r.deleted = 0 LIMIT 1";
     let encounter = keys::number("Encounter");
-    Ok(read.prepare_cached(sql)?.exists(params![organization, patient, encounter])?)
+    Ok(read
+        .prepare_cached(sql)?
+        .exists(params![organization, patient, encounter])?)
 }
 
-fn plan(read: &Connection, case: &Case, names: &Names, patient: i64, towards: &mut Towards) -> Result<(), StoreError> {
+fn plan(
+    read: &Connection,
+    case: &Case,
+    names: &Names,
+    patient: i64,
+    towards: &mut Towards,
+) -> Result<(), StoreError> {
     let Some(organization) = names.organization else {
         return Ok(());
     };
@@ -229,7 +270,10 @@ fn plan(read: &Connection, case: &Case, names: &Names, patient: i64, towards: &m
         .query_map(params![organization, patient, case.at], |row| {
             let bits: u32 = row.get(0)?;
             Ok(Grant {
-                purposes: Purpose::ALL.into_iter().filter(|p| p.bit() & bits != 0).collect(),
+                purposes: Purpose::ALL
+                    .into_iter()
+                    .filter(|p| p.bit() & bits != 0)
+                    .collect(),
                 period: Interval {
                     start: row.get(1)?,
                     end: row.get(2)?,
@@ -238,19 +282,27 @@ fn plan(read: &Connection, case: &Case, names: &Names, patient: i64, towards: &m
         })?
         .collect::<Result<_, _>>()?;
     let sql = "SELECT 1 FROM psychotherapy_request WHERE patient = ?1 AND requester = ?2";
-    towards.psychotherapy_request = read.prepare_cached(sql)?.exists(params![patient, organization])?;
+    towards.psychotherapy_request = read
+        .prepare_cached(sql)?
+        .exists(params![patient, organization])?;
     Ok(())
 }
 
 /// Groups that the requester's grants in force name for this purpose.
-pub fn granted_groups(read: &Connection, case: &Case, names: &Names) -> Result<Vec<i64>, StoreError> {
+pub fn granted_groups(
+    read: &Connection,
+    case: &Case,
+    names: &Names,
+) -> Result<Vec<i64>, StoreError> {
     let Some(organization) = names.organization else {
         return Ok(Vec::new());
     };
     let sql = "SELECT DISTINCT reach FROM access_grant WHERE requester = ?1 AND since <= ?2 AND until >= ?2 AND purposes & ?3 <> 0";
     Ok(read
         .prepare_cached(sql)?
-        .query_map(params![organization, case.at, case.purpose.bit()], |row| row.get(0))?
+        .query_map(params![organization, case.at, case.purpose.bit()], |row| {
+            row.get(0)
+        })?
         .collect::<Result<_, _>>()?)
 }
 
@@ -283,7 +335,11 @@ fn directives(read: &Connection, patient: i64) -> Result<Vec<Directive>, StoreEr
 }
 
 /// The patients that a question without a patient can reach by name; `None` where it reaches all.
-pub fn reached(read: &Connection, case: &Case, names: &Names) -> Result<Option<Vec<i64>>, StoreError> {
+pub fn reached(
+    read: &Connection,
+    case: &Case,
+    names: &Names,
+) -> Result<Option<Vec<i64>>, StoreError> {
     let mut reached: Vec<i64> = Vec::new();
     match case.purpose {
         Purpose::Patrqt => reached.extend(&names.people),
@@ -298,14 +354,19 @@ pub fn reached(read: &Connection, case: &Case, names: &Names) -> Result<Option<V
                 let sql = "SELECT b.beneficiary FROM coverage a JOIN coverage b ON b.subscriber = a.subscriber \
                            WHERE a.beneficiary = ?1 OR a.subscriber = ?1";
                 reached.extend(numbers(read, sql, *person)?);
-                reached.extend(numbers(read, "SELECT patient FROM directive_actor WHERE actor = ?1", *person)?);
+                reached.extend(numbers(
+                    read,
+                    "SELECT patient FROM directive_actor WHERE actor = ?1",
+                    *person,
+                )?);
             }
         }
         Purpose::Coc | Purpose::Hdm | Purpose::Hqualimp | Purpose::Perfmsr => {
             for group in granted_groups(read, case, names)? {
                 let sql = "SELECT patient FROM membership WHERE rid = ?1";
                 reached.extend(numbers(read, sql, group)?);
-                let patient = keys::key_of(read, group)?.is_some_and(|key| key.kind.name() == "Patient");
+                let patient =
+                    keys::key_of(read, group)?.is_some_and(|key| key.kind.name() == "Patient");
                 reached.extend(patient.then_some(group));
             }
         }
@@ -336,5 +397,8 @@ pub fn special(read: &Connection, names: &Names) -> Result<Vec<i64>, StoreError>
 }
 
 fn numbers(read: &Connection, sql: &str, of: i64) -> Result<Vec<i64>, StoreError> {
-    Ok(read.prepare_cached(sql)?.query_map([of], |row| row.get(0))?.collect::<Result<_, _>>()?)
+    Ok(read
+        .prepare_cached(sql)?
+        .query_map([of], |row| row.get(0))?
+        .collect::<Result<_, _>>()?)
 }

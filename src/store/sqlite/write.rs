@@ -55,15 +55,48 @@ pub fn batch(connection: &mut Connection, batch: Batch) -> Result<Vec<Written>, 
 /// Where a type stands in the order in which labels travel.
 fn rank(key: &Key) -> usize {
     const ORDER: &[&str] = &[
-        "Organization", "Practitioner", "PractitionerRole", "Location", "HealthcareService", "Medication",
-        "Patient", "RelatedPerson", "Person", "Group", "Coverage", "Flag", "Consent", "Encounter", "Condition",
-        "Procedure", "Observation", "MedicationRequest", "ServiceRequest", "Immunization", "DocumentReference",
-        "Binary", "DiagnosticReport", "CarePlan", "CareTeam", "Goal", "Claim", "ClaimResponse",
-        "ExplanationOfBenefit", "Communication", "CommunicationRequest", "Task", "List", "Composition", "Provenance",
+        "Organization",
+        "Practitioner",
+        "PractitionerRole",
+        "Location",
+        "HealthcareService",
+        "Medication",
+        "Patient",
+        "RelatedPerson",
+        "Person",
+        "Group",
+        "Coverage",
+        "Flag",
+        "Consent",
+        "Encounter",
+        "Condition",
+        "Procedure",
+        "Observation",
+        "MedicationRequest",
+        "ServiceRequest",
+        "Immunization",
+        "DocumentReference",
+        "Binary",
+        "DiagnosticReport",
+        "CarePlan",
+        "CareTeam",
+        "Goal",
+        "Claim",
+        "ClaimResponse",
+        "ExplanationOfBenefit",
+        "Communication",
+        "CommunicationRequest",
+        "Task",
+        "List",
+        "Composition",
+        "Provenance",
     ];
     let name = key.kind.name();
     let before_claims = ORDER.iter().position(|kind| *kind == "Claim").unwrap_or(0);
-    ORDER.iter().position(|kind| *kind == name).unwrap_or(before_claims)
+    ORDER
+        .iter()
+        .position(|kind| *kind == name)
+        .unwrap_or(before_claims)
 }
 
 impl Writer<'_> {
@@ -91,7 +124,13 @@ impl Writer<'_> {
         })
     }
 
-    fn put(&mut self, rid: i64, key: &Key, resource: &Resource, old: Option<rows::Found>) -> Result<bool, WriteError> {
+    fn put(
+        &mut self,
+        rid: i64,
+        key: &Key,
+        resource: &Resource,
+        old: Option<rows::Found>,
+    ) -> Result<bool, WriteError> {
         let resource = canonical(key, resource).map_err(|_| WriteError::Resource(key.clone()))?;
         if let Some(old) = old.as_ref().filter(|old| !old.deleted) {
             let before = amend(&old.sealed).map_err(|_| StoreError::Damaged)?;
@@ -187,8 +226,12 @@ impl Writer<'_> {
     }
 
     fn named_by(&self, rid: i64) -> Result<Vec<i64>, StoreError> {
-        let mut query = self.tx.prepare_cached("SELECT named FROM directive_names WHERE rid = ?1")?;
-        Ok(query.query_map([rid], |row| row.get(0))?.collect::<Result<_, _>>()?)
+        let mut query = self
+            .tx
+            .prepare_cached("SELECT named FROM directive_names WHERE rid = ?1")?;
+        Ok(query
+            .query_map([rid], |row| row.get(0))?
+            .collect::<Result<_, _>>()?)
     }
 
     fn run(&self, sql: &str, rid: i64) -> Result<(), StoreError> {
@@ -204,7 +247,8 @@ impl Writer<'_> {
                     .string("birthDate")
                     .and_then(crate::fhir::time::days)
                     .map(|(_, last)| last.to_string());
-                let sql = "UPDATE patient_state SET born = ?2 WHERE patient = ?1 AND born IS NOT ?2";
+                let sql =
+                    "UPDATE patient_state SET born = ?2 WHERE patient = ?1 AND born IS NOT ?2";
                 let changed = self.tx.prepare_cached(sql)?.execute(params![rid, born])?;
                 if changed > 0 {
                     self.queue_patient(rid)?;

@@ -1,0 +1,293 @@
+//! The embedded engine: SQLite through rusqlite. One writer; one read connection a thread, opened on
+//! first use; each question in one snapshot.
+
+mod index;
+mod keys;
+mod neighbours;
+mod relabel;
+mod rows;
+mod search;
+mod standing;
+mod write;
+
+use super::{Batch, Found, Page, Position, Store, StoreError, WriteError, Written};
+use crate::{
+    fhir::Key,
+    policy::{Case, Settings},
+    search::plan::Plan,
+};
+use rusqlite::{Connection, OpenFlags};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// The version of the schema that this program writes.
+const SCHEMA: i64 = 1;
+
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/sqlite/0001_records.sql")];
+
+/// Marks a database file as ours (`PRAGMA application_id`).
+const APPLICATION: i64 = 0x436f_6e66;
+
+/// The most prepared statements that a connection remembers.
+const STATEMENTS: usize = 256;
+
+/// The embedded store. Cheap to clone.
+#[derive(Clone)]
+pub struct SqliteStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    path: PathBuf,
+    /// Tells this store's read connections from another's on the same thread.
+    number: u64,
+    writer: Mutex<Connection>,
+}
+
+/// Why the store can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder can't be written.
+    #[error("the folder of {0} can't be written: {1}")]
+    Folder(PathBuf, std::io::Error),
+    /// Made by a newer version of the program.
+    #[error("{0} was made by a newer version of confide (schema {1}, this one knows {SCHEMA})")]
+    Newer(PathBuf, i64),
+    /// Not a database, or a damaged one.
+    #[error("{0} is damaged or not a confide store: {1}")]
+    Damaged(PathBuf, rusqlite::Error),
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("path", &self.inner.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error {
+            rusqlite::Error::InvalidQuery
+            | rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::InvalidColumnType(..) => StoreError::Damaged,
+            rusqlite::Error::SqliteFailure(code, _)
+                if matches!(
+                    code.code,
+                    rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase
+                ) =>
+            {
+                StoreError::Damaged
+            }
+            // The engine's own words can quote values; its code can't.
+            rusqlite::Error::SqliteFailure(code, _) => StoreError::Away(code.to_string().into()),
+            _ => StoreError::Away("the query failed".into()),
+        }
+    }
+}
+
+thread_local! {
+    static READERS: RefCell<HashMap<u64, Connection>> = RefCell::new(HashMap::new());
+}
+
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
+
+impl SqliteStore {
+    /// Opens the store at `path`, makes it where there is none, and migrates it.
+    pub fn open(path: &Path) -> Result<SqliteStore, OpenError> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| OpenError::Folder(path.to_owned(), error))?;
+            let probe = folder.join(".confide-probe");
+            std::fs::write(&probe, b"")
+                .and_then(|()| std::fs::remove_file(&probe))
+                .map_err(|error| OpenError::Folder(path.to_owned(), error))?;
+        }
+        let damaged = |error| OpenError::Damaged(path.to_owned(), error);
+        let mut writer = Connection::open(path).map_err(damaged)?;
+        tune(&writer).map_err(damaged)?;
+        let version = migrate(&mut writer).map_err(damaged)?;
+        if version > SCHEMA {
+            return Err(OpenError::Newer(path.to_owned(), version));
+        }
+        writer.set_prepared_statement_cache_capacity(STATEMENTS);
+        Ok(SqliteStore {
+            inner: Arc::new(Inner {
+                path: path.to_owned(),
+                number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+                writer: Mutex::new(writer),
+            }),
+        })
+    }
+
+    /// Checks that the store answers and is whole as far as a quick look tells.
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.with(|read| {
+            let answer: String = read.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+            if answer == "ok" {
+                Ok(())
+            } else {
+                Err(StoreError::Damaged)
+            }
+        })
+    }
+
+    /// Whether the store answers at all.
+    pub fn ping(&self) -> Result<(), StoreError> {
+        self.with(|read| Ok(read.query_row("SELECT 1", [], |_| Ok(()))?))
+    }
+
+    /// How many records of each type it holds, for operators.
+    pub fn totals(&self) -> Result<Vec<(&'static str, u64)>, StoreError> {
+        self.with(|read| {
+            let sql =
+                "SELECT kind, count(*) FROM record WHERE deleted = 0 GROUP BY kind ORDER BY kind";
+            let mut query = read.prepare_cached(sql)?;
+            let rows = query.query_map([], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
+            })?;
+            let mut totals = Vec::new();
+            for row in rows {
+                let (kind, count) = row?;
+                totals.extend(crate::fhir::Kind::numbered(kind).map(|kind| (kind.name(), count)));
+            }
+            Ok(totals)
+        })
+    }
+
+    /// Whether relabelling is still to be finished.
+    pub fn is_pending(&self) -> Result<bool, StoreError> {
+        self.with(relabel::is_pending)
+    }
+
+    /// Writes a batch on the calling thread.
+    pub fn write_now(&self, batch: Batch) -> Result<Vec<Written>, WriteError> {
+        let mut writer = self
+            .inner
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        write::batch(&mut writer, batch)
+    }
+
+    /// Runs `work` on this thread's read connection, in one snapshot.
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        READERS.with(|readers| {
+            let mut readers = readers.borrow_mut();
+            let connection = match readers.entry(self.inner.number) {
+                std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+                std::collections::hash_map::Entry::Vacant(entry) => {
+                    entry.insert(reader(&self.inner.path)?)
+                }
+            };
+            connection.prepare_cached("BEGIN DEFERRED")?.execute([])?;
+            let answer = work(connection);
+            connection.prepare_cached("COMMIT")?.execute([])?;
+            answer
+        })
+    }
+}
+
+fn reader(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    tune(&connection)?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+fn tune(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", false)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "cache_size", -65_536)?;
+    connection.pragma_update(None, "mmap_size", 1_i64 << 30)?;
+    Ok(())
+}
+
+/// Brings the schema to the version that this program knows; tells the version found if it is newer.
+fn migrate(writer: &mut Connection) -> rusqlite::Result<i64> {
+    let tx = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let version: i64 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let application: i64 = tx.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if version > 0 && application != APPLICATION {
+        return Err(rusqlite::Error::InvalidQuery);
+    }
+    let done = usize::try_from(version).unwrap_or(usize::MAX);
+    for migration in MIGRATIONS.iter().skip(done) {
+        tx.execute_batch(migration)?;
+    }
+    if version < SCHEMA {
+        tx.pragma_update(None, "application_id", APPLICATION)?;
+        tx.pragma_update(None, "user_version", SCHEMA)?;
+    }
+    tx.commit()?;
+    Ok(version.max(SCHEMA))
+}
+
+impl Store for SqliteStore {
+    async fn read(
+        &self,
+        case: &Case,
+        settings: Settings,
+        key: &Key,
+    ) -> Result<Option<Found>, StoreError> {
+        self.with(|read| search::read(read, case, settings, key))
+    }
+
+    async fn search(
+        &self,
+        case: &Case,
+        settings: Settings,
+        plan: &Plan,
+        from: Option<&Position>,
+    ) -> Result<Page, StoreError> {
+        self.with(|read| search::search(read, case, settings, plan, from))
+    }
+
+    async fn everything(
+        &self,
+        case: &Case,
+        settings: Settings,
+        patient: &Key,
+        count: u16,
+        from: Option<&Position>,
+    ) -> Result<Page, StoreError> {
+        self.with(|read| search::everything(read, case, settings, patient, count, from))
+    }
+
+    async fn named(
+        &self,
+        case: &Case,
+        settings: Settings,
+        keys: &[Key],
+    ) -> Result<Page, StoreError> {
+        self.with(|read| search::named(read, case, settings, keys))
+    }
+
+    async fn write(&self, batch: Batch) -> Result<Vec<Written>, WriteError> {
+        let store = self.clone();
+        match tokio::task::spawn_blocking(move || store.write_now(batch)).await {
+            Ok(written) => written,
+            Err(_) => Err(StoreError::Away("the writer stopped".into()).into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,372 @@
+//! Questions: one record, a plan, everything of a patient; each through the `visible` relation, in
+//! the caller's snapshot.
+
+use super::{
+    keys, rows,
+    standing::{self, Names},
+};
+use crate::{
+    fhir::Key,
+    gate::Sealed,
+    policy::{Case, Lanes, Settings, Standing, Towards, lanes::lanes},
+    scope::Actions,
+    search::plan::{Plan, Summary, Total},
+    store::{
+        Found, Page, Position, SortValue, StoreError, query,
+        sql::{Sql, Value},
+        visible::Lens,
+    },
+};
+use rusqlite::{Connection, params_from_iter, types::ToSqlOutput};
+
+/// The most records that one reverse include brings.
+const INCLUDING: usize = 1000;
+
+/// The most patients whose lanes are written into a query.
+const GROUPED: usize = 5000;
+
+/// One record, and what holds towards its patients.
+pub fn read(
+    read: &Connection,
+    case: &Case,
+    settings: Settings,
+    key: &Key,
+) -> Result<Option<Found>, StoreError> {
+    let names = standing::names(read, case)?;
+    let Some(found) = rows::by_key(read, key)?.filter(|found| !found.deleted) else {
+        return Ok(None);
+    };
+    let standing = standing::standing(read, case, settings, &names, &found.patients)?;
+    let restricted = standing
+        .towards
+        .iter()
+        .any(|towards| !towards.directives.is_empty());
+    let found = if restricted {
+        match rows::with_targets(read, found.rid)? {
+            Some(found) => found,
+            None => return Ok(None),
+        }
+    } else {
+        found
+    };
+    Ok(Some(Found {
+        sealed: found.sealed,
+        standing,
+        seq: found.seq,
+    }))
+}
+
+/// The records that a plan asks for.
+pub fn search(
+    read: &Connection,
+    case: &Case,
+    settings: Settings,
+    plan: &Plan,
+    from: Option<&Position>,
+) -> Result<Page, StoreError> {
+    let names = standing::names(read, case)?;
+    let lens = lens(
+        read,
+        case,
+        settings,
+        &names,
+        query::patients_of(plan).as_deref(),
+    )?;
+    let mut page = Page::default();
+    if plan.total != Total::None || plan.summary == Some(Summary::Count) {
+        let mut unsorted = plan.clone();
+        unsorted.sort.clear();
+        page.total = Some(one_number(
+            read,
+            query::count(query::matching(&lens, &unsorted)),
+        )?);
+    }
+    if plan.summary == Some(Summary::Count) || plan.count == 0 {
+        return Ok(page);
+    }
+    let descending = plan.sort.first().is_some_and(|key| key.descending);
+    let rids = fill(
+        read,
+        &mut page,
+        query::matching(&lens, plan),
+        descending,
+        plan.count,
+        from,
+    )?;
+    let matched: Vec<i64> = rids.clone();
+    let mut included: Vec<i64> = Vec::new();
+    for include in &plan.include {
+        included.extend(numbers(read, query::included(&lens, include, &matched))?);
+    }
+    for include in &plan.revinclude {
+        included.extend(numbers(
+            read,
+            query::including(&lens, include, &matched, INCLUDING),
+        )?);
+    }
+    included.sort_unstable();
+    included.dedup();
+    included.retain(|rid| !matched.contains(rid));
+    seal(read, case, settings, &names, &matched, &included, &mut page)?;
+    Ok(page)
+}
+
+/// Everything of a patient's own, in the order of type and id.
+pub fn everything(
+    read: &Connection,
+    case: &Case,
+    settings: Settings,
+    patient: &Key,
+    count: u16,
+    from: Option<&Position>,
+) -> Result<Page, StoreError> {
+    let names = standing::names(read, case)?;
+    let lens = lens(
+        read,
+        case,
+        settings,
+        &names,
+        Some(std::slice::from_ref(patient)),
+    )?;
+    let mut page = Page::default();
+    let Some(rid) = keys::find(read, patient)? else {
+        return Ok(page);
+    };
+    let rids = fill(
+        read,
+        &mut page,
+        query::everything(&lens, rid),
+        false,
+        count,
+        from,
+    )?;
+    seal(read, case, settings, &names, &rids, &[], &mut page)?;
+    Ok(page)
+}
+
+/// Records by name.
+pub fn named(
+    read: &Connection,
+    case: &Case,
+    settings: Settings,
+    wanted: &[Key],
+) -> Result<Page, StoreError> {
+    let names = standing::names(read, case)?;
+    let mut page = Page::default();
+    if wanted.is_empty() {
+        return Ok(page);
+    }
+    let lens = lens(read, case, settings, &names, None)?;
+    let mut rids = Vec::new();
+    for some in wanted.chunks(200) {
+        let sql = query::page(query::named(&lens, some), false, 200, None);
+        rids.extend(rows_of(read, &sql)?.into_iter().map(|row| row.rid));
+    }
+    seal(read, case, settings, &names, &rids, &[], &mut page)?;
+    Ok(page)
+}
+
+struct Matched {
+    rid: i64,
+    position: Position,
+}
+
+/// The numbers of one page; `page.next` where there is another.
+fn fill(
+    read: &Connection,
+    page: &mut Page,
+    inner: Sql,
+    descending: bool,
+    count: u16,
+    from: Option<&Position>,
+) -> Result<Vec<i64>, StoreError> {
+    let mut matched = rows_of(
+        read,
+        &query::page(inner, descending, u32::from(count), from),
+    )?;
+    if matched.len() > usize::from(count) {
+        matched.truncate(usize::from(count));
+        page.next = matched.last().map(|last| last.position.clone());
+    }
+    Ok(matched.into_iter().map(|matched| matched.rid).collect())
+}
+
+/// Fetches records and what holds towards their patients.
+fn seal(
+    read: &Connection,
+    case: &Case,
+    settings: Settings,
+    names: &Names,
+    matched: &[i64],
+    included: &[i64],
+    page: &mut Page,
+) -> Result<(), StoreError> {
+    let mut patients: Vec<i64> = Vec::new();
+    let mut fetch = |rids: &[i64]| -> Result<Vec<(i64, Sealed)>, StoreError> {
+        let mut sealed = Vec::with_capacity(rids.len());
+        for rid in rids {
+            if let Some(found) = rows::by_number(read, *rid)? {
+                patients.extend(&found.patients);
+                sealed.push((*rid, found.sealed));
+            }
+        }
+        Ok(sealed)
+    };
+    let matches = fetch(matched)?;
+    let others = fetch(included)?;
+    patients.sort_unstable();
+    patients.dedup();
+    page.standing = standing::standing(read, case, settings, names, &patients)?;
+    let restricted = page
+        .standing
+        .towards
+        .iter()
+        .any(|towards| !towards.directives.is_empty());
+    let again = |records: Vec<(i64, Sealed)>| -> Result<Vec<Sealed>, StoreError> {
+        let mut sealed = Vec::with_capacity(records.len());
+        for (rid, record) in records {
+            if restricted {
+                sealed.extend(rows::with_targets(read, rid)?.map(|found| found.sealed));
+            } else {
+                sealed.push(record);
+            }
+        }
+        Ok(sealed)
+    };
+    page.matches = again(matches)?;
+    page.included = again(others)?;
+    Ok(())
+}
+
+/// All that the requester may see, for a query that names `wanted` patients, or none.
+fn lens(
+    read: &Connection,
+    case: &Case,
+    settings: Settings,
+    names: &Names,
+    wanted: Option<&[Key]>,
+) -> Result<Lens, StoreError> {
+    let mut named = Vec::new();
+    for key in wanted.unwrap_or_default() {
+        named.extend(keys::find(read, key)?);
+    }
+    let reached = standing::reached(read, case, names)?;
+    let everyone = reached.is_none();
+    let mut patients = match reached {
+        Some(reached) => reached,
+        None if settings.by_organization => everyone_in(read)?,
+        None => standing::special(read, names)?,
+    };
+    if wanted.is_some() && patients.len() > 50 {
+        patients.retain(|patient| named.contains(patient));
+    }
+    if !everyone {
+        patients.extend(&named);
+        patients.sort_unstable();
+        patients.dedup();
+    }
+    patients.truncate(GROUPED);
+    let standing = standing::standing(read, case, settings, names, &patients)?;
+    let groups = group(case, settings, &standing, &patients);
+    let everyone_else = (everyone && !settings.by_organization)
+        .then(|| generic(case, settings, &standing))
+        .flatten();
+    let scopes = case
+        .scopes
+        .kinds(Actions::READ)
+        .either(case.scopes.kinds(Actions::SEARCH));
+    Ok(Lens {
+        groups,
+        everyone_else,
+        role: case.requester.role,
+        scopes,
+        grant_groups: standing::granted_groups(read, case, names)?,
+        author: names.user,
+        organization: names.organization,
+        household: settings.household,
+    })
+}
+
+/// Patients with the same lanes, together.
+fn group(
+    case: &Case,
+    settings: Settings,
+    standing: &Standing,
+    patients: &[i64],
+) -> Vec<(Vec<i64>, Lanes)> {
+    let mut groups: Vec<(Vec<i64>, Lanes)> = Vec::new();
+    for (patient, towards) in patients.iter().zip(&standing.towards) {
+        let lanes = lanes(case, settings, &standing.names, towards);
+        match groups.iter_mut().find(|(_, known)| *known == lanes) {
+            Some((patients, _)) => patients.push(*patient),
+            None => groups.push((vec![*patient], lanes)),
+        }
+    }
+    groups
+}
+
+/// The lanes towards a patient of whom nothing special holds.
+fn generic(case: &Case, settings: Settings, standing: &Standing) -> Option<Lanes> {
+    let nobody = case
+        .patient
+        .clone()
+        .or_else(|| crate::fhir::Id::parse("-"))?;
+    let mut towards = Towards::none(Key {
+        kind: crate::fhir::Kind::named("Patient")?,
+        id: nobody,
+    });
+    towards.in_facility = true;
+    Some(lanes(case, settings, &standing.names, &towards))
+}
+
+fn everyone_in(read: &Connection) -> Result<Vec<i64>, StoreError> {
+    let mut query = read.prepare_cached("SELECT patient FROM patient_state")?;
+    Ok(query
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?)
+}
+
+impl rusqlite::ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self {
+            Value::Integer(value) => ToSqlOutput::from(*value),
+            Value::Text(value) => ToSqlOutput::from(&**value),
+        })
+    }
+}
+
+fn one_number(read: &Connection, sql: Sql) -> Result<u64, StoreError> {
+    let mut query = read.prepare_cached(&sql.text)?;
+    Ok(query
+        .query_row(params_from_iter(sql.values.iter()), |row| {
+            row.get::<_, i64>(0)
+        })?
+        .unsigned_abs())
+}
+
+fn numbers(read: &Connection, sql: Sql) -> Result<Vec<i64>, StoreError> {
+    let mut query = read.prepare_cached(&sql.text)?;
+    Ok(query
+        .query_map(params_from_iter(sql.values.iter()), |row| row.get(0))?
+        .collect::<Result<_, _>>()?)
+}
+
+fn rows_of(read: &Connection, sql: &Sql) -> Result<Vec<Matched>, StoreError> {
+    use rusqlite::types::Value as Column;
+    let mut query = read.prepare_cached(&sql.text)?;
+    let rows = query.query_map(params_from_iter(sql.values.iter()), |row| {
+        Ok(Matched {
+            rid: row.get(0)?,
+            position: Position {
+                kind: row.get(1)?,
+                id: row.get(2)?,
+                value: match row.get(3)? {
+                    Column::Integer(value) => Some(SortValue::Integer(value)),
+                    Column::Text(value) => Some(SortValue::Text(value)),
+                    _ => None,
+                },
+            },
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
