@@ -24,7 +24,7 @@ pub fn release(
     let key = sealed.facts.key.clone();
     let (stamp, body) = match basis.face {
         FaceKind::Full => (
-            sealed.full.clone(),
+            stamp(&sealed, &basis).clone(),
             full(&sealed, &key, &basis, case, settings, standing),
         ),
         FaceKind::Household(seat) => {
@@ -65,6 +65,16 @@ pub fn release(
     }
 }
 
+/// Who may not know what is withheld sees the times and versions of the household face, also where
+/// an authorization opens the record further: searching by time and reading agree.
+fn stamp<'s>(sealed: &'s Sealed, basis: &Basis) -> &'s Stamp {
+    if basis.may_know {
+        &sealed.full
+    } else {
+        &sealed.household
+    }
+}
+
 fn full(
     sealed: &Sealed,
     key: &Key,
@@ -93,7 +103,7 @@ fn full(
             faces::render(key, &sealed.full, &sealed.faces.full, &security)
         } else {
             let whole = reopen(key, &sealed.faces.full, b"")?;
-            faces::render(key, &sealed.full, &faces::plain(&whole), b"")
+            faces::render(key, stamp(sealed, basis), &faces::plain(&whole), b"")
         });
     }
     let whole = reopen(key, &sealed.faces.full, &sealed.faces.incoming)?;
@@ -123,7 +133,7 @@ fn full(
             &security(basis, labels, true),
         )
     } else {
-        faces::render(key, &sealed.full, &faces::plain(&left), b"")
+        faces::render(key, stamp(sealed, basis), &faces::plain(&left), b"")
     })
 }
 

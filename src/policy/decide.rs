@@ -135,6 +135,11 @@ fn both(one: Decision, other: Decision) -> Decision {
 fn of_nobody(case: &Case, facts: &Facts, standing: &Standing) -> Decision {
     let ground = if DIRECTORY.has(facts.key.kind) {
         Reason::Directory
+    } else if facts.key.kind.name() == "AuditEvent" {
+        match case.requester.role {
+            Role::Auditor | Role::PrivacyOffice => Reason::Audit,
+            _ => return Decision::withhold(Reason::NoRelation),
+        }
     } else if standing.groups.contains(&facts.key) {
         Reason::Grant
     } else {

@@ -6,6 +6,7 @@ pub mod necessary;
 pub mod projections;
 pub mod purpose;
 pub mod reason;
+pub mod writers;
 
 pub use labels::Labels;
 pub use purpose::Purpose;
