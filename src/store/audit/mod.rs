@@ -1,6 +1,6 @@
 //! The audit log: a file of its own, a writer of its own, a chain that shows what was changed.
 //!
-//! **Durable before answer.** [`AuditLog::record`](Journal::record) resolves only after the commit
+//! **Durable before answer.** [`record`](crate::gate::Journal::record) resolves only after the commit
 //! that holds the entry was synced (`WAL`, `synchronous=FULL`). One thread writes; it takes whatever
 //! waits, appends it in one transaction, and answers all of it with one sync. If the commit fails,
 //! nobody in it is answered with `Ok`, and the next group tries again.
@@ -18,6 +18,9 @@
 //! - a chain taken out, or whose node, boot, start or links were changed;
 //! - a chain cut short behind a place that a later chain's genesis or its own mark covers;
 //! - a search index that says other than the chain (rows taken out, put in or changed).
+//!
+//! An older copy put back in its place is found too, unless its `audit.head` came with it: restoring
+//! is cutting.
 //!
 //! A running log refuses to go on, so that nothing more is disclosed, when its last entry was
 //! changed or removed beneath it, or the file was replaced.

@@ -4,20 +4,12 @@
 use super::body::{self, Recorded};
 use rusqlite::{Connection, TransactionBehavior};
 
-/// How many entries one transaction takes.
-const SLICE: i64 = 1024;
-
-/// What a row and its index entries take, roughly.
-const ROW_BYTES: usize = 256;
-
 /// How far a slice came.
 pub(super) struct Slice {
     /// The last entry that the index has.
     pub(super) upto: i64,
     /// Whether nothing was left behind it.
     pub(super) whole: bool,
-    /// What was written, roughly.
-    pub(super) bytes: usize,
 }
 
 /// An entry's row in the index.
@@ -54,12 +46,11 @@ pub(super) fn last(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row(sql, [], |row| row.get(0))
 }
 
-/// Indexes the next entries, whichever process wrote them.
-pub(super) fn slice(connection: &mut Connection) -> rusqlite::Result<Slice> {
+/// Indexes the next entries, at most `most`, whichever process wrote them.
+pub(super) fn slice(connection: &mut Connection, most: usize) -> rusqlite::Result<Slice> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut upto = upto(&transaction)?;
     let mut taken = 0;
-    let mut bytes = 0;
     {
         let mut entries = transaction.prepare_cached(
             "SELECT id, at, body FROM audit_entry WHERE id > ?1 ORDER BY id LIMIT ?2",
@@ -70,7 +61,7 @@ pub(super) fn slice(connection: &mut Connection) -> rusqlite::Result<Slice> {
         let mut patient = transaction.prepare_cached(
             "INSERT OR REPLACE INTO audit_patient (patient, at, id) VALUES (?1, ?2, ?3)",
         )?;
-        let mut rows = entries.query((upto, SLICE))?;
+        let mut rows = entries.query((upto, i64::try_from(most).unwrap_or(i64::MAX)))?;
         while let Some(row) = rows.next()? {
             let (id, at): (i64, i64) = (row.get(0)?, row.get(1)?);
             let text = row.get_ref(2)?.as_bytes().unwrap_or_default();
@@ -84,7 +75,6 @@ pub(super) fn slice(connection: &mut Connection) -> rusqlite::Result<Slice> {
             for name in &indexed.patients {
                 patient.execute((name, at, id))?;
             }
-            bytes += ROW_BYTES * (1 + indexed.patients.len());
             taken += 1;
             upto = id;
         }
@@ -95,7 +85,6 @@ pub(super) fn slice(connection: &mut Connection) -> rusqlite::Result<Slice> {
     transaction.commit()?;
     Ok(Slice {
         upto,
-        whole: taken < SLICE,
-        bytes,
+        whole: taken < most,
     })
 }

@@ -7,6 +7,9 @@ use std::{fs, io, os::unix::fs::OpenOptionsExt as _, path::Path, time::Duration}
 /// The schema version that this program writes.
 pub(super) const VERSION: i64 = 1;
 
+/// The writer's page cache, in KiB (negative: not in pages): the search index's inner pages stay in it.
+const CACHE_KIB: i64 = -16_384;
+
 /// `audit_chain`, `audit_link` and `audit_entry` are the log; the rest is made from it and can be
 /// made again. `audit_entry.id` is the order of the commits over all chains.
 const TABLES: &str = "
@@ -55,7 +58,6 @@ const TABLES: &str = "
         id INTEGER NOT NULL,
         PRIMARY KEY (patient, at, id)
     ) WITHOUT ROWID;
-    CREATE INDEX audit_patient_id ON audit_patient (id);
     PRAGMA user_version = 1;
 ";
 
@@ -91,15 +93,9 @@ fn writer(file: &Path, busy: Duration) -> rusqlite::Result<Connection> {
     connection.busy_timeout(busy)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
-    // The writer checkpoints when nobody waits for it.
+    connection.pragma_update(None, "cache_size", CACHE_KIB)?;
+    // The writer checkpoints by itself, after it has answered.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    Ok(connection)
-}
-
-/// A connection for what can be made again from the chain: its commits are not synced.
-pub(super) fn projector(file: &Path, busy: Duration) -> rusqlite::Result<Connection> {
-    let connection = writer(file, busy)?;
-    connection.pragma_update(None, "synchronous", "normal")?;
     Ok(connection)
 }
 

@@ -254,7 +254,6 @@ mod tests {
         gate::Journal as _,
         store::audit::log::tests::{Fixture, entry},
     };
-    use rusqlite::TransactionBehavior;
 
     fn numbers(page: &Page) -> Vec<i64> {
         let seconds = |found: &Found| found.recorded.at / 1_000_000;
@@ -290,7 +289,7 @@ mod tests {
     async fn a_search_that_the_index_cannot_follow_says_so() {
         let fixture = Fixture::new();
         let log = fixture.open();
-        let mut holder = Connection::open(fixture.file()).unwrap();
+        let holder = Connection::open(fixture.file()).unwrap();
         log.record(entry(1)).await.unwrap();
         // Behind for good: no quiet moment can bring it up, wherever the writer is.
         holder
@@ -299,11 +298,24 @@ mod tests {
         log.record(entry(2)).await.unwrap();
         let refused = log.search(Search::default()).await;
         assert!(matches!(refused, Err(ReadError::Behind)));
-        let mode = TransactionBehavior::Immediate;
-        let transaction = holder.transaction_with_behavior(mode).unwrap();
-        transaction.execute_batch("DROP TRIGGER stop").unwrap();
-        transaction.commit().unwrap();
+        holder.execute_batch("DROP TRIGGER stop").unwrap();
         assert_eq!(log.search(Search::default()).await.unwrap().total, 2);
+    }
+
+    #[tokio::test]
+    async fn entries_are_synced_again_after_the_index_was_written() {
+        let fixture = Fixture::new();
+        let log = fixture.open();
+        for number in 0..2 {
+            log.record(entry(number)).await.unwrap();
+            log.meddle(|connection| {
+                let level: i64 = connection
+                    .pragma_query_value(None, "synchronous", |row| row.get(0))
+                    .unwrap();
+                assert_eq!(level, 2);
+            });
+            log.search(Search::default()).await.unwrap();
+        }
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ use rusqlite::{
     types::{ToSqlOutput, ValueRef},
 };
 use std::{
+    cell::Cell,
     fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -29,19 +30,22 @@ const GROUP: usize = 512;
 /// So long must nobody record anything before the search index is brought up by itself.
 const QUIET: Duration = Duration::from_millis(20);
 
-/// The same, after an attempt that failed.
+/// The same, after an attempt that failed; until one succeeds, none is made between groups.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// So far may the search index be behind before it is brought up between two groups.
-const BEHIND: i64 = 8192;
+const BEHIND: i64 = 2048;
 
-/// So much may be in the write-ahead log, roughly, before it is copied into the file.
-const WAL_BYTES: usize = 8 << 20;
+/// The fewest entries that are indexed at once; while they are, nobody's entry is committed.
+const SLICE: usize = 256;
 
-/// What a commit writes beside the entries' own texts: their other columns, their place in the index.
-const ENTRY_BYTES: usize = 160;
-/// Pages that are written again with each commit.
-const GROUP_BYTES: usize = 3 * 4096;
+/// So many pages may the write-ahead log have before it is copied into the file.
+const WAL_PAGES: i32 = 2048;
+
+thread_local! {
+    /// The pages in the write-ahead log after this thread's last commit.
+    static PAGES: Cell<i32> = const { Cell::new(0) };
+}
 
 /// What the writer is asked to do.
 pub(super) enum Message {
@@ -79,7 +83,8 @@ enum Refused {
 
 pub(super) struct Writer {
     connection: Connection,
-    projector: Connection,
+    /// Whether the connection's commits are not synced just now.
+    unsynced: bool,
     queue: Receiver<Message>,
     file: PathBuf,
     /// Device and inode of the file that was opened.
@@ -93,7 +98,6 @@ pub(super) struct Writer {
     last: i64,
     projected: i64,
     quiet: Duration,
-    unchecked_bytes: usize,
     group: Vec<Append>,
     asked: Vec<(i64, oneshot::Sender<bool>)>,
 }
@@ -107,7 +111,6 @@ impl Writer {
         let boot = Uuid::new_v4().to_string();
         let started = options.clock.now();
         let genesis = start(&mut connection, &options.node, &boot, started).map_err(engine)?;
-        let projector = schema::projector(&file, options.busy).map_err(engine)?;
         let folder = |source| OpenError::Folder {
             path: options.data_dir.clone(),
             source,
@@ -117,7 +120,7 @@ impl Writer {
         Ok(Writer {
             inode: inode(&file).map_err(folder)?,
             connection,
-            projector,
+            unsynced: false,
             queue,
             file,
             heads,
@@ -126,7 +129,6 @@ impl Writer {
             last: 0,
             projected: 0,
             quiet: QUIET,
-            unchecked_bytes: 0,
             group: Vec::with_capacity(GROUP),
             asked: Vec::new(),
         })
@@ -138,6 +140,10 @@ impl Writer {
 
     /// Works until the last handle is gone and the queue is empty.
     pub(super) fn run(mut self) {
+        self.connection.wal_hook(Some(|_, pages| {
+            PAGES.set(pages);
+            Ok(())
+        }));
         while let Some(message) = self.next() {
             if let Some(message) = message {
                 self.sort(message);
@@ -147,17 +153,23 @@ impl Writer {
             {
                 self.sort(message);
             }
+            let slice = SLICE.max(2 * self.group.len());
             self.settle_group();
-            self.settle_asked();
-            if self.last - self.projected >= BEHIND {
-                self.project();
+            if !self.asked.is_empty() {
+                self.settle_asked(slice);
+            } else if self.last - self.projected >= BEHIND && self.quiet == QUIET {
+                self.project(slice);
             }
             self.copy_back();
         }
     }
 
-    /// The next message; `Some(None)` after a quiet moment in which the index was brought up.
+    /// The next message; `Some(None)` after a quiet moment in which the index was brought up, and
+    /// while somebody waits for the index, who must not keep others waiting.
     fn next(&mut self) -> Option<Option<Message>> {
+        if !self.asked.is_empty() {
+            return Some(None);
+        }
         if self.last <= self.projected {
             return self.queue.recv().ok().map(Some);
         }
@@ -165,7 +177,7 @@ impl Writer {
             Ok(message) => Some(Some(message)),
             Err(RecvTimeoutError::Disconnected) => None,
             Err(RecvTimeoutError::Timeout) => {
-                self.project();
+                self.project(SLICE);
                 Some(None)
             }
         }
@@ -209,6 +221,10 @@ impl Writer {
         if inode(&self.file)? != self.inode {
             return Err(Refused::Replaced);
         }
+        if self.unsynced {
+            self.connection.pragma_update(None, "synchronous", "full")?;
+            self.unsynced = false;
+        }
         let mode = TransactionBehavior::Immediate;
         let transaction = self.connection.transaction_with_behavior(mode)?;
         let chain = self.genesis.place.chain;
@@ -217,7 +233,6 @@ impl Writer {
         if tail != known && (known.place.seq > 0 && !chain::stands(&transaction, &known)?) {
             return Err(Refused::Changed(known.place));
         }
-        let mut bytes = GROUP_BYTES;
         let mut insert = transaction.prepare_cached(
             "INSERT INTO audit_entry (chain, seq, at, previous, hash, body)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -229,14 +244,12 @@ impl Writer {
             let body = Text(&append.body);
             insert.execute((chain, seq, append.at, &tail.hash[..], &hash[..], body))?;
             tail = Tail { place, hash };
-            bytes += append.body.len() + ENTRY_BYTES;
         }
         drop(insert);
         let last = transaction.last_insert_rowid();
         transaction.commit()?;
         self.tail = tail;
         self.last = last;
-        self.unchecked_bytes += bytes;
         if let Err(error) = self.heads.mark(&tail) {
             // The entries are durable; only the mark is behind.
             tracing::warn!(cause = %error, "audit.head could not be written");
@@ -244,33 +257,29 @@ impl Writer {
         Ok(())
     }
 
-    fn settle_asked(&mut self) {
-        let Some(upto) = self.asked.iter().map(|(upto, _)| *upto).max() else {
-            return;
-        };
-        self.last = self.last.max(upto);
-        let mut going = true;
-        while going && self.projected < upto {
-            going = self.project();
-        }
-        for (upto, done) in self.asked.drain(..) {
-            let _ = done.send(upto <= self.projected);
+    /// Brings the index up by one slice, and answers whom it has reached.
+    fn settle_asked(&mut self, slice: usize) {
+        let furthest = self.asked.iter().map(|(upto, _)| *upto).max();
+        self.last = self.last.max(furthest.unwrap_or_default());
+        let failed = !self.project(slice);
+        let projected = self.projected;
+        for (_, done) in self
+            .asked
+            .extract_if(.., |(upto, _)| failed || *upto <= projected)
+        {
+            let _ = done.send(!failed);
         }
     }
 
-    /// Brings the index up by one slice; whether it got on.
-    fn project(&mut self) -> bool {
-        let before = self.projected;
-        match projection::slice(&mut self.projector) {
+    /// Brings the index up by one slice; whether that went well.
+    fn project(&mut self, slice: usize) -> bool {
+        match self.index(slice) {
             Ok(slice) => {
-                self.projected = slice.upto;
-                if slice.whole {
-                    // Ids between this and what was asked for were never given out.
-                    self.projected = self.projected.max(self.last);
-                }
-                self.unchecked_bytes += slice.bytes + GROUP_BYTES;
+                // Where nothing is left, ids up to the last were never given out or are gone.
+                let rest = if slice.whole { self.last } else { 0 };
+                self.projected = slice.upto.max(rest);
                 self.quiet = QUIET;
-                self.projected > before
+                true
             }
             Err(error) => {
                 tracing::warn!(cause = %error, "the audit search index could not be written");
@@ -280,12 +289,20 @@ impl Writer {
         }
     }
 
+    /// The index can be made again, so its commits are not synced.
+    fn index(&mut self, slice: usize) -> rusqlite::Result<projection::Slice> {
+        self.unsynced = true;
+        self.connection
+            .pragma_update(None, "synchronous", "normal")?;
+        projection::slice(&mut self.connection, slice)
+    }
+
     /// Copies the write-ahead log into the file, when it has grown and nobody waits for it.
     fn copy_back(&mut self) {
-        if self.unchecked_bytes < WAL_BYTES {
+        if PAGES.get() < WAL_PAGES {
             return;
         }
-        self.unchecked_bytes = 0;
+        PAGES.set(0);
         let copied = self
             .connection
             .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
@@ -318,5 +335,55 @@ struct Text<'a>(&'a [u8]);
 impl ToSql for Text<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(ValueRef::Text(self.0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        gate::Journal as _,
+        store::audit::{
+            Search,
+            log::tests::{Fixture, entry},
+        },
+    };
+
+    #[tokio::test]
+    async fn without_its_writer_the_log_refuses() {
+        let fixture = Fixture::new();
+        let log = fixture.open();
+        log.meddle(|_| panic!("the writer's end, as this test wants it"));
+        assert_eq!(log.record(entry(1)).await, Err(JournalError));
+        assert_eq!(log.record(entry(2)).await, Err(JournalError));
+        assert!(
+            log.search(Search::default()).await.is_ok(),
+            "nothing to index"
+        );
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_index_keeps_up_while_nobody_is_quiet() {
+        let fixture = Fixture::new();
+        let log = fixture.open();
+        let recorders = (0..64).map(|recorder| {
+            let log = log.clone();
+            tokio::spawn(async move {
+                for number in 0..64 {
+                    log.record(entry(64 * recorder + number)).await.unwrap();
+                }
+            })
+        });
+        for recorder in recorders.collect::<Vec<_>>() {
+            recorder.await.unwrap();
+        }
+        let (last, upto) = log
+            .inner
+            .readers
+            .with(|log| Ok((projection::last(log)?, projection::upto(log)?)))
+            .unwrap();
+        assert_eq!(last, 64 * 64);
+        assert!(last - upto < BEHIND + 64);
+        assert_eq!(log.search(Search::default()).await.unwrap().total, 64 * 64);
     }
 }

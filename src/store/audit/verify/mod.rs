@@ -66,8 +66,8 @@ fn walk(log: &Connection, marks: Vec<Tail>) -> Outcome<Verified> {
     if let Some(chain) = orphans(log)? {
         return Ok(broken(chain, 0, What::ChainMissing));
     }
-    if !walk.index.counts_agree(log)? {
-        return Ok(broken(0, 0, What::Index));
+    if let Some(place) = walk.index.excess(log)? {
+        return Ok(broken(place.chain, place.seq, What::Index));
     }
     Ok(Ok(Verified {
         chains: u64::try_from(chains.len()).unwrap_or(u64::MAX),
