@@ -25,6 +25,7 @@ use std::{
     collections::{BTreeMap, HashSet},
     sync::{Arc, LazyLock, Mutex},
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// 2026-03-01T00:00:00Z
 pub const NOW: i64 = 1_772_323_200;
@@ -157,6 +158,25 @@ pub fn tokens() -> Tokens {
 
 pub fn remote() -> RemoteKeys {
     RemoteKeys::new()
+}
+
+/// Serves the sets one after another at a loopback URL.
+pub async fn serve(sets: Vec<String>, control: &'static str) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://{}/jwks", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        for body in sets {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0u8; 1024];
+            let _ = stream.read(&mut request).await.unwrap();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nCache-Control: {control}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            stream.write_all((head + &body).as_bytes()).await.unwrap();
+        }
+    });
+    uri
 }
 
 /// A registry in memory.

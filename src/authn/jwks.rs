@@ -11,6 +11,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
+use tokio::sync::Semaphore;
 
 /// A client's key that may sign assertions.
 #[derive(Clone)]
@@ -168,18 +169,33 @@ const MOST_SECONDS: i64 = 3600;
 /// An unknown kid makes us ask again, but not more often than this.
 const AGAIN_AFTER: Instant = 2_000_000;
 
+/// Anyone can make us fetch by naming a client; so no more than this at a time.
+const AT_ONCE: usize = 8;
+
 /// Fetches key sets and keeps them no longer than their Cache-Control allows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RemoteKeys {
     http: OnceLock<Option<reqwest::Client>>,
     known: Mutex<HashMap<Box<str>, Known>>,
+    turns: Semaphore,
 }
 
 #[derive(Debug, Clone)]
 struct Known {
-    keys: Arc<PublicKeys>,
+    /// A failure is remembered too, but shortly.
+    keys: Result<Arc<PublicKeys>, JwksError>,
     fetched: Instant,
     until: Instant,
+}
+
+impl Default for RemoteKeys {
+    fn default() -> RemoteKeys {
+        RemoteKeys {
+            http: OnceLock::new(),
+            known: Mutex::default(),
+            turns: Semaphore::new(AT_ONCE),
+        }
+    }
 }
 
 impl RemoteKeys {
@@ -202,28 +218,30 @@ impl RemoteKeys {
             known.get(uri).cloned()
         };
         if let Some(known) = known.filter(|known| now < known.until) {
-            let key = known.keys.find(kid, algorithm).cloned();
+            let key = known.keys?.find(kid, algorithm).cloned();
             if key.is_some() || now < known.fetched + AGAIN_AFTER {
                 return Ok(key);
             }
         }
-        let (keys, seconds) = self.fetch(uri).await?;
-        let key = keys.find(kid, algorithm).cloned();
+        let fetched = self.fetch(uri).await;
+        let (keys, kept) = match fetched {
+            Ok((keys, seconds)) => (Ok(Arc::new(keys)), seconds * 1_000_000),
+            Err(error) => (Err(error), AGAIN_AFTER),
+        };
+        let fresh = Known {
+            keys: keys.clone(),
+            fetched: now,
+            until: now + kept,
+        };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, known| now < known.until);
-        if seconds > 0 {
-            let fresh = Known {
-                keys: Arc::new(keys),
-                fetched: now,
-                until: now + seconds * 1_000_000,
-            };
-            known.insert(uri.into(), fresh);
-        }
-        Ok(key)
+        known.insert(uri.into(), fresh);
+        Ok(keys?.find(kid, algorithm).cloned())
     }
 
     /// The set and for how many seconds it may be kept.
     async fn fetch(&self, uri: &str) -> Result<(PublicKeys, i64), JwksError> {
+        let _turn = self.turns.acquire().await;
         let http = self.http.get_or_init(|| {
             reqwest::Client::builder()
                 .connect_timeout(Duration::from_secs(3))
@@ -277,9 +295,8 @@ fn seconds_of(control: &str) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authn::fixture::ClientKey;
+    use crate::authn::fixture::{ClientKey, serve};
     use serde_json::json;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[test]
     fn only_public_signing_keys_are_taken() {
@@ -317,25 +334,6 @@ mod tests {
         assert_eq!(seconds_of("private"), 0);
         assert_eq!(seconds_of("max-age=999999999"), MOST_SECONDS);
         assert_eq!(seconds_of("max-age=-5"), 0);
-    }
-
-    /// Serves the sets one after another and counts.
-    async fn serve(sets: Vec<String>, control: &'static str) -> String {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let uri = format!("http://{}/jwks", listener.local_addr().unwrap());
-        tokio::spawn(async move {
-            for body in sets {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let mut request = [0u8; 1024];
-                let _ = stream.read(&mut request).await.unwrap();
-                let head = format!(
-                    "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nCache-Control: {control}\r\nConnection: close\r\n\r\n",
-                    body.len()
-                );
-                stream.write_all((head + &body).as_bytes()).await.unwrap();
-            }
-        });
-        uri
     }
 
     #[tokio::test]

@@ -105,7 +105,7 @@ pub(super) fn check(metadata: &Metadata) -> Result<Checked, ClientError> {
         let names: Vec<_> = Role::ALL.iter().map(|role| role.name()).collect();
         return wrong("role", format!("not one of {}", names.join(", ")));
     };
-    let organization = check_organization(metadata.organization.as_deref(), role)?;
+    let organization = check_organization(metadata.organization.as_deref())?;
     let (purposes, default_purpose) = check_purposes(metadata, role)?;
     if let Some(state) = &metadata.state
         && !STATES.split_whitespace().any(|known| known == state)
@@ -139,11 +139,9 @@ fn check_id(id: &str) -> Result<(), ClientError> {
     )
 }
 
-fn check_organization(text: Option<&str>, role: Role) -> Result<Option<Key>, ClientError> {
+fn check_organization(text: Option<&str>) -> Result<Option<Key>, ClientError> {
     let organization = Kind::named("Organization");
     match text {
-        // A plan's relation to a member is its Organization being a payor.
-        None if role == Role::Plan => wrong("organization", "a plan must name its Organization"),
         None => Ok(None),
         Some(text) => match Key::parse(text) {
             Some(key) if Some(key.kind) == organization => Ok(Some(key)),

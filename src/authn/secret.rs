@@ -6,6 +6,10 @@ use argon2::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::fmt;
+use tokio::sync::Semaphore;
+
+/// Argon2id takes 19 MiB a time: without turns, a flood of log-ins would take the machine's memory.
+static TURNS: Semaphore = Semaphore::const_new(4);
 
 /// A password or client secret in the clear. It has no `Display` and its `Debug` says nothing.
 #[derive(Clone)]
@@ -35,11 +39,19 @@ impl Secret {
     }
 
     /// Its argon2id hash (PHC string). Takes tens of milliseconds: not for an async thread.
+    /// See [`Secret::hashed`].
     pub fn hash(&self) -> Result<SecretHash, HashError> {
         let hash: PasswordHash = Argon2::default()
             .hash_password(self.0.as_bytes())
             .map_err(|_| HashError)?;
         Ok(SecretHash(hash.to_string().into()))
+    }
+
+    /// [`Secret::hash`] on a blocking thread, a few at a time.
+    pub async fn hashed(self) -> Result<SecretHash, HashError> {
+        let _turn = TURNS.acquire().await.map_err(|_| HashError)?;
+        let done = tokio::task::spawn_blocking(move || self.hash()).await;
+        done.map_err(|_| HashError)?
     }
 }
 
@@ -70,6 +82,15 @@ impl SecretHash {
             let checked = Argon2::default().verify_password(secret.0.as_bytes(), &hash);
             checked.is_ok()
         })
+    }
+
+    /// [`SecretHash::fits`] on a blocking thread, a few at a time. A failure to check is a no.
+    pub async fn fits_in_turn(self, secret: Secret) -> bool {
+        let Ok(_turn) = TURNS.acquire().await else {
+            return false;
+        };
+        let done = tokio::task::spawn_blocking(move || self.fits(&secret)).await;
+        done.unwrap_or(false)
     }
 }
 

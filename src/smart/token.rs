@@ -237,10 +237,12 @@ impl<J: Journal, R: Registry> Smart<'_, J, R> {
         let client = self.registry.client(id).await.map_err(unavailable)?;
         let client = client.filter(|client| !client.disabled && client.auth == method);
         let hash = client.as_ref().and_then(|client| client.secret.clone());
-        let secret = secret.clone();
-        let fits = tokio::task::spawn_blocking(move || hash.is_some_and(|hash| hash.fits(&secret)));
-        match (client, fits.await) {
-            (Some(client), Ok(true)) => Ok((client, Vec::new())),
+        let fits = match hash {
+            Some(hash) => hash.fits_in_turn(secret.clone()).await,
+            None => false,
+        };
+        match client {
+            Some(client) if fits => Ok((client, Vec::new())),
             _ => {
                 let mut refusal = Refusal::new(OAuthError::InvalidClient, CLIENT);
                 refusal.basic = method == AuthMethod::ClientSecretBasic;

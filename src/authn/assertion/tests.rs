@@ -187,3 +187,29 @@ async fn the_purpose_of_an_hl7_b2b_extension_is_read() {
     let assertion = ClientKey::ec("ec-1").sign(&claims);
     assert_eq!(place.check(&assertion).await.unwrap().purposes, ["COC"]);
 }
+
+#[tokio::test]
+async fn check_32_keys_at_a_url_are_fetched_and_refetched() {
+    let set = |kid: &str| json!({"keys": [ClientKey::ec(kid).jwk()]}).to_string();
+    let uri = fixture::serve(vec![set("old"), set("new")], "no-store").await;
+    let mut metadata = fixture::metadata("plan", "plan", &["COC"]);
+    metadata["jwks"] = json!(null);
+    metadata["jwks_uri"] = uri.into();
+    let place = Place {
+        registry: Memory::of([fixture::register(&metadata)]),
+        remote: RemoteKeys::new(),
+    };
+    for (jti, kid) in [("a", "old"), ("b", "new")] {
+        let mut header = ClientKey::ec(kid).header();
+        // Where the assertion says its keys are is of no account.
+        header.jku = Some("https://else.example/jwks".into());
+        let claims = fixture::claims("plan", jti);
+        let assertion = ClientKey::ec(kid).sign_with(&header, &claims);
+        assert!(place.check(&assertion).await.is_ok());
+    }
+    let late = ClientKey::ec("new").sign(&fixture::claims("plan", "c"));
+    assert!(matches!(
+        place.check(&late).await,
+        Err(AssertionError::Jwks(_))
+    ));
+}

@@ -192,10 +192,7 @@ impl Registry for SqliteRegistry {
 
     async fn add_user(&self, user: User, password: Secret) -> Result<(), RegistryError> {
         let name = user.name.clone();
-        let hash = tokio::task::spawn_blocking(move || password.hash()).await;
-        let hash = hash
-            .map_err(|error| away(&error))?
-            .map_err(|error| away(&error))?;
+        let hash = password.hashed().await.map_err(|error| away(&error))?;
         match self.run(move |c| sql::add_user(c, &user, &hash)).await? {
             true => Ok(()),
             false => Err(RegistryError::Taken(name)),
@@ -224,15 +221,15 @@ impl Registry for SqliteRegistry {
         let name = name.to_owned();
         let row = self.run(move |c| sql::user(c, &name)).await?;
         let known = row.map(sql::UserRow::user).transpose()?;
-        let checked = tokio::task::spawn_blocking(move || match known {
-            Some((user, hash)) => (hash.fits(&password) && !user.disabled).then_some(user),
+        let Some((user, hash)) = known else {
             // Nobody's password is known to nobody: the check only takes its time.
-            None => NOBODY
-                .as_ref()
-                .filter(|hash| hash.fits(&password))
-                .and(None),
-        });
-        checked.await.map_err(|error| away(&error))
+            if let Some(nobody) = NOBODY.clone() {
+                nobody.fits_in_turn(password).await;
+            }
+            return Ok(None);
+        };
+        let fits = hash.fits_in_turn(password).await;
+        Ok((fits && !user.disabled).then_some(user))
     }
 
     /// From memory; at most every 100 ms the file is asked whether someone else wrote.
