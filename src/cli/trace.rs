@@ -18,4 +18,9 @@ pub(super) fn start(format: LogFormat, verbose: u8) {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
         LogFormat::Text => lines.with_target(false).try_init(),
     };
+    std::panic::set_hook(Box::new(|panic| {
+        // Where, and never what: a panic's message may quote a record.
+        let at = panic.location().map(ToString::to_string);
+        tracing::error!(at, "panic: this is a bug");
+    }));
 }
