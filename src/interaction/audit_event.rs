@@ -22,15 +22,28 @@ use crate::{
 
 impl<S: Store, J: Journal> Service<S, J> {
     /// One entry of the chain.
-    pub async fn read_audit_event(&self, log: &AuditLog, question: &Question, place: Place) -> Result<Answer, Refusal> {
+    pub async fn read_audit_event(
+        &self,
+        log: &AuditLog,
+        question: &Question,
+        place: Place,
+    ) -> Result<Answer, Refusal> {
         let case = &question.case;
         let kind = audit_event()?;
         if !case.scopes.allows(kind, Actions::READ) {
-            return Err(Refusal::Forbidden("the token's scope does not cover this read"));
+            return Err(Refusal::Forbidden(
+                "the token's scope does not cover this read",
+            ));
         }
         let found = log.entry(place).await.map_err(away)?;
         let released = match found {
-            Some(found) => release(sealed(kind, &found)?, case, self.settings, &Standing::default()).ok(),
+            Some(found) => release(
+                sealed(kind, &found)?,
+                case,
+                self.settings,
+                &Standing::default(),
+            )
+            .ok(),
             None => None,
         };
         let status = if released.is_some() { 200 } else { 404 };
@@ -53,13 +66,23 @@ impl<S: Store, J: Journal> Service<S, J> {
         let case = &question.case;
         let kind = audit_event()?;
         if !case.scopes.allows(kind, Actions::SEARCH) {
-            return Err(Refusal::Forbidden("the token's scope does not cover this search"));
+            return Err(Refusal::Forbidden(
+                "the token's scope does not cover this search",
+            ));
         }
         let (search, used) = self.audit_search(pairs)?;
         let page = log.search(search).await.map_err(away)?;
         let mut released = Vec::new();
         for found in &page.entries {
-            released.extend(release(sealed(kind, found)?, case, self.settings, &Standing::default()).ok());
+            released.extend(
+                release(
+                    sealed(kind, found)?,
+                    case,
+                    self.settings,
+                    &Standing::default(),
+                )
+                .ok(),
+            );
         }
         // Who may read no entry learns no count of them either.
         let may = page.entries.len() == released.len() && may_audit(case);
@@ -77,27 +100,40 @@ impl<S: Store, J: Journal> Service<S, J> {
         Ok(Answer::of(200, bundle.finish(), case))
     }
 
-    fn audit_search(&self, pairs: &[(String, String)]) -> Result<(Search, Vec<(String, String)>), Refusal> {
+    fn audit_search(
+        &self,
+        pairs: &[(String, String)],
+    ) -> Result<(Search, Vec<(String, String)>), Refusal> {
         let mut search = Search::default();
         let mut used = Vec::new();
         for (name, value) in pairs {
             match name.as_str() {
                 "patient" => search.patient = Some(key_of("Patient", value)?),
-                "agent" => search.user = Some(Key::parse(value).ok_or_else(|| invalid("agent is not Type/id"))?),
+                "agent" => {
+                    search.user =
+                        Some(Key::parse(value).ok_or_else(|| invalid("agent is not Type/id"))?)
+                }
                 "client" => search.client = Some(value.as_str().into()),
                 "date" => search.during = during(search.during, value)?,
                 "_count" => {
-                    let count: u32 = value.parse().map_err(|_| invalid("_count is not a number"))?;
+                    let count: u32 = value
+                        .parse()
+                        .map_err(|_| invalid("_count is not a number"))?;
                     search.count = count.min(u32::from(self.count_max));
                 }
                 "_format" | "_pretty" => continue,
                 CURSOR => {
-                    let after = Continuation::parse(value).ok_or_else(|| invalid("the page's cursor is not of this search"))?;
+                    let after = Continuation::parse(value)
+                        .ok_or_else(|| invalid("the page's cursor is not of this search"))?;
                     search.after = Some(after);
                     continue;
                 }
                 "_sort" if value == "-date" => {}
-                _ => return Err(invalid("AuditEvent is searched by patient, agent, client, date and _count")),
+                _ => {
+                    return Err(invalid(
+                        "AuditEvent is searched by patient, agent, client, date and _count",
+                    ));
+                }
             }
             used.push((name.clone(), value.clone()));
         }
@@ -114,26 +150,44 @@ fn key_of(kind: &str, value: &str) -> Result<Key, Refusal> {
     let key = if value.contains('/') {
         Key::parse(value).filter(|key| key.kind.name() == kind)
     } else {
-        Kind::named(kind).zip(Id::parse(value)).map(|(kind, id)| Key { kind, id })
+        Kind::named(kind)
+            .zip(Id::parse(value))
+            .map(|(kind, id)| Key { kind, id })
     };
     key.ok_or_else(|| invalid("patient is not a reference to a Patient"))
 }
 
 fn during(so_far: Interval, value: &str) -> Result<Interval, Refusal> {
     let (prefix, text) = match value.get(..2) {
-        Some(prefix @ ("ge" | "le" | "gt" | "lt" | "eq")) => (prefix, value.get(2..).unwrap_or_default()),
+        Some(prefix @ ("ge" | "le" | "gt" | "lt" | "eq")) => {
+            (prefix, value.get(2..).unwrap_or_default())
+        }
         _ => ("eq", value),
     };
     let zone = crate::calendar::zone();
     let asked = Interval::of(text, &zone).ok_or_else(|| invalid("date is not a FHIR date"))?;
     let window = match prefix {
-        "ge" => Interval { start: asked.start, end: i64::MAX },
-        "gt" => Interval { start: asked.end.saturating_add(1), end: i64::MAX },
-        "le" => Interval { start: i64::MIN, end: asked.end },
-        "lt" => Interval { start: i64::MIN, end: asked.start.saturating_sub(1) },
+        "ge" => Interval {
+            start: asked.start,
+            end: i64::MAX,
+        },
+        "gt" => Interval {
+            start: asked.end.saturating_add(1),
+            end: i64::MAX,
+        },
+        "le" => Interval {
+            start: i64::MIN,
+            end: asked.end,
+        },
+        "lt" => Interval {
+            start: i64::MIN,
+            end: asked.start.saturating_sub(1),
+        },
         _ => asked,
     };
-    so_far.both(window).ok_or_else(|| invalid("no time lies in all dates"))
+    so_far
+        .both(window)
+        .ok_or_else(|| invalid("no time lies in all dates"))
 }
 
 fn audit_event() -> Result<Kind, Refusal> {
@@ -162,5 +216,11 @@ fn sealed(kind: Kind, found: &Found) -> Result<Sealed, Refusal> {
         author: None,
         organization: None,
     };
-    Ok(seal(facts, stamp.clone(), stamp, &resource, &Labelled::default()))
+    Ok(seal(
+        facts,
+        stamp.clone(),
+        stamp,
+        &resource,
+        &Labelled::default(),
+    ))
 }

@@ -14,14 +14,23 @@ use bytes::Bytes;
 
 impl<S: Store, J: Journal> Service<S, J> {
     /// A new record under a new id; an id in the body is not heeded.
-    pub async fn create(&self, question: &Question, kind: Kind, body: Bytes, wanted: Return) -> Result<Answer, Refusal> {
+    pub async fn create(
+        &self,
+        question: &Question,
+        kind: Kind,
+        body: Bytes,
+        wanted: Return,
+    ) -> Result<Answer, Refusal> {
         if !question.case.scopes.allows(kind, Actions::CREATE) {
-            return Err(Refusal::Forbidden("the token's scope does not cover this create"));
+            return Err(Refusal::Forbidden(
+                "the token's scope does not cover this create",
+            ));
         }
         may_write(&question.case, kind)?;
         let resource = self.accept(&question.case, kind, body)?;
         let key = Key { kind, id: new_id() };
-        self.put(question, key, resource, Expect::Absent, wanted).await
+        self.put(question, key, resource, Expect::Absent, wanted)
+            .await
     }
 }
 

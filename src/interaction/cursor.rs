@@ -58,7 +58,11 @@ impl CursorKey {
         };
         let content = serde_json::to_vec(&content).unwrap_or_default();
         let tag = hmac::sign(&self.0, &signed(case, query, &content));
-        format!("{}.{}", URL_SAFE_NO_PAD.encode(&content), URL_SAFE_NO_PAD.encode(tag.as_ref()))
+        format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(&content),
+            URL_SAFE_NO_PAD.encode(tag.as_ref())
+        )
     }
 
     /// Where the page starts; nothing where the cursor is not ours, not this requester's, of another
@@ -74,9 +78,22 @@ impl CursorKey {
 }
 
 fn signed(case: &Case, query: &str, content: &[u8]) -> Vec<u8> {
-    let user = case.requester.user.as_ref().map(ToString::to_string).unwrap_or_default();
-    let patient = case.patient.as_ref().map(ToString::to_string).unwrap_or_default();
-    let mut bytes = format!("{}\n{user}\n{patient}\n{}\n{query}\n", case.requester.client, case.purpose).into_bytes();
+    let user = case
+        .requester
+        .user
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let patient = case
+        .patient
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let mut bytes = format!(
+        "{}\n{user}\n{patient}\n{}\n{query}\n",
+        case.requester.client, case.purpose
+    )
+    .into_bytes();
     bytes.extend_from_slice(content);
     bytes
 }
@@ -120,8 +137,17 @@ mod tests {
         assert_eq!(key.open_cursor(&case("a", 1), "q", &cursor), Some(from));
         assert_eq!(key.open_cursor(&case("b", 1), "q", &cursor), None);
         assert_eq!(key.open_cursor(&case("a", 1), "r", &cursor), None);
-        assert_eq!(key.open_cursor(&case("a", 3_601_000_000), "q", &cursor), None);
-        assert_eq!(key.open_cursor(&case("a", 1), "q", &format!("{cursor}x")), None);
-        assert_eq!(CursorKey::of(&[8; 32]).open_cursor(&case("a", 1), "q", &cursor), None);
+        assert_eq!(
+            key.open_cursor(&case("a", 3_601_000_000), "q", &cursor),
+            None
+        );
+        assert_eq!(
+            key.open_cursor(&case("a", 1), "q", &format!("{cursor}x")),
+            None
+        );
+        assert_eq!(
+            CursorKey::of(&[8; 32]).open_cursor(&case("a", 1), "q", &cursor),
+            None
+        );
     }
 }

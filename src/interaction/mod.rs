@@ -97,12 +97,15 @@ impl From<WriteError> for Refusal {
                 refusal
                     .0
                     .into_iter()
-                    .map(|reason| Issue::at(IssueType::BusinessRule, reason.text, reason.expression))
+                    .map(|reason| {
+                        Issue::at(IssueType::BusinessRule, reason.text, reason.expression)
+                    })
                     .collect(),
             ),
-            WriteError::Resource(_) => {
-                Refusal::Invalid(vec![Issue::new(IssueType::Invalid, "The resource can't be kept")])
-            }
+            WriteError::Resource(_) => Refusal::Invalid(vec![Issue::new(
+                IssueType::Invalid,
+                "The resource can't be kept",
+            )]),
         }
     }
 }
@@ -152,7 +155,12 @@ fn treats(case: &Case) -> bool {
 
 /// Releases the records of a page that `visible` let through. Where the gate disagrees, the record is
 /// withheld and an alarm raised: it is a bug.
-pub fn release_all(records: Vec<Sealed>, case: &Case, settings: Settings, standing: &Standing) -> Vec<Released> {
+pub fn release_all(
+    records: Vec<Sealed>,
+    case: &Case,
+    settings: Settings,
+    standing: &Standing,
+) -> Vec<Released> {
     let mut released = Vec::with_capacity(records.len());
     for record in records {
         let key: Key = record.facts().key.clone();

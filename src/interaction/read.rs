@@ -13,10 +13,13 @@ impl<S: Store, J: Journal> Service<S, J> {
     pub async fn read(&self, question: &Question, key: &Key) -> Result<Answer, Refusal> {
         let case = &question.case;
         if !case.scopes.allows(key.kind, Actions::READ) {
-            return Err(Refusal::Forbidden("the token's scope does not cover this read"));
+            return Err(Refusal::Forbidden(
+                "the token's scope does not cover this read",
+            ));
         }
         let found = self.store.read(case, self.settings, key).await?;
-        let released = found.and_then(|found| release(found.sealed, case, self.settings, &found.standing).ok());
+        let released = found
+            .and_then(|found| release(found.sealed, case, self.settings, &found.standing).ok());
         let status = if released.is_some() { 200 } else { 404 };
         let batch = released.into_iter().collect();
         let disclosure = disclose(&self.journal, case, &question.asked, status, batch).await?;

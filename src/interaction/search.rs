@@ -5,7 +5,10 @@ use super::{
     searchset::{Bundle, Mode, url},
 };
 use crate::{
-    fhir::{Kind, outcome::{Issue, IssueType}},
+    fhir::{
+        Kind,
+        outcome::{Issue, IssueType},
+    },
     gate::{Disclosure, Journal, Released, disclose},
     scope::Actions,
     search::{
@@ -35,7 +38,9 @@ impl<S: Store, J: Journal> Service<S, J> {
     ) -> Result<Answer, Refusal> {
         let case = &question.case;
         if !case.scopes.allows(kind, Actions::SEARCH) {
-            return Err(Refusal::Forbidden("the token's scope does not cover this search"));
+            return Err(Refusal::Forbidden(
+                "the token's scope does not cover this search",
+            ));
         }
         let plan = self.plan(kind, pairs, handling)?;
         let query = url("", kind.name(), &plan.used);
@@ -43,10 +48,17 @@ impl<S: Store, J: Journal> Service<S, J> {
             None => None,
             Some(cursor) => match self.cursors.open_cursor(case, &query, cursor) {
                 Some(from) => Some(from),
-                None => return Err(invalid("the page's cursor has expired or is not of this search")),
+                None => {
+                    return Err(invalid(
+                        "the page's cursor has expired or is not of this search",
+                    ));
+                }
             },
         };
-        let page = self.store.search(case, self.settings, &plan, from.as_ref()).await?;
+        let page = self
+            .store
+            .search(case, self.settings, &plan, from.as_ref())
+            .await?;
         let mut links = vec![("self", url(&self.base, kind.name(), &plan.used))];
         if let Some(next) = &page.next {
             let mut pairs = plan.used.clone();
@@ -77,14 +89,20 @@ impl<S: Store, J: Journal> Service<S, J> {
         loop {
             let rest = released.split_off(released.len().min(crate::gate::disclose::BATCH));
             let batch = std::mem::replace(&mut released, rest);
-            disclosures.push(disclose(&self.journal, &question.case, &question.asked, 200, batch).await?);
+            disclosures
+                .push(disclose(&self.journal, &question.case, &question.asked, 200, batch).await?);
             if released.is_empty() {
                 return Ok(disclosures);
             }
         }
     }
 
-    fn plan(&self, kind: Kind, pairs: &[(String, String)], handling: Handling) -> Result<Plan, Refusal> {
+    fn plan(
+        &self,
+        kind: Kind,
+        pairs: &[(String, String)],
+        handling: Handling,
+    ) -> Result<Plan, Refusal> {
         let options = ParseOptions {
             lenient: handling == Handling::Lenient,
             count_max: self.count_max,
@@ -92,11 +110,18 @@ impl<S: Store, J: Journal> Service<S, J> {
             ..ParseOptions::default()
         };
         let plan = Plan::parse(Some(kind), pairs, options).map_err(Refusal::Invalid)?;
-        let unsupported = |text: &str| Refusal::Invalid(vec![Issue::new(IssueType::NotSupported, text)]);
+        let unsupported =
+            |text: &str| Refusal::Invalid(vec![Issue::new(IssueType::NotSupported, text)]);
         if plan.sort.len() > 1 {
-            return Err(unsupported("_sort by more than one parameter is not supported"));
+            return Err(unsupported(
+                "_sort by more than one parameter is not supported",
+            ));
         }
-        if plan.sort.iter().any(|key| key.param.kind == ParamType::Reference) {
+        if plan
+            .sort
+            .iter()
+            .any(|key| key.param.kind == ParamType::Reference)
+        {
             return Err(unsupported("_sort by a reference is not supported"));
         }
         if !plan.elements.is_empty() {

@@ -55,22 +55,29 @@ impl Bundle {
     }
 
     fn entry(&mut self, record: Disclosed<'_>, mode: Mode) {
-        self.out.extend_from_slice(if self.entries == 0 { b",\"entry\":[" } else { b"," });
+        self.out.extend_from_slice(if self.entries == 0 {
+            b",\"entry\":["
+        } else {
+            b","
+        });
         self.entries += 1;
         self.out.extend_from_slice(b"{\"fullUrl\":\"");
-        self.out.extend_from_slice(format!("{}/{}", self.base, record.key).as_bytes());
+        self.out
+            .extend_from_slice(format!("{}/{}", self.base, record.key).as_bytes());
         self.out.extend_from_slice(b"\",\"resource\":");
         self.out.extend_from_slice(record.body);
         let mode = match mode {
             Mode::Match => "match",
             Mode::Include => "include",
         };
-        self.out.extend_from_slice(format!(",\"search\":{{\"mode\":\"{mode}\"}}}}").as_bytes());
+        self.out
+            .extend_from_slice(format!(",\"search\":{{\"mode\":\"{mode}\"}}}}").as_bytes());
     }
 
     /// The Bundle's JSON.
     pub fn finish(mut self) -> Vec<u8> {
-        self.out.extend_from_slice(if self.entries == 0 { b"}" } else { b"]}" });
+        self.out
+            .extend_from_slice(if self.entries == 0 { b"}" } else { b"]}" });
         self.out
     }
 }

@@ -28,7 +28,9 @@ impl<S: Store, J: Journal> Service<S, J> {
     ) -> Result<Answer, Refusal> {
         let case = &question.case;
         if !case.scopes.allows(key.kind, Actions::UPDATE) {
-            return Err(Refusal::Forbidden("the token's scope does not cover this update"));
+            return Err(Refusal::Forbidden(
+                "the token's scope does not cover this update",
+            ));
         }
         may_write(case, key.kind)?;
         let resource = self.accept(case, key.kind, body)?;
@@ -43,7 +45,12 @@ impl<S: Store, J: Journal> Service<S, J> {
     }
 
     /// What the writer saw of the record before; a conflict where that is less than the whole.
-    pub(crate) async fn expected(&self, question: &Question, key: &Key, if_match: Option<&str>) -> Result<Expect, Refusal> {
+    pub(crate) async fn expected(
+        &self,
+        question: &Question,
+        key: &Key,
+        if_match: Option<&str>,
+    ) -> Result<Expect, Refusal> {
         let case = &question.case;
         let Some(found) = self.store.read(case, self.settings, key).await? else {
             return match if_match {

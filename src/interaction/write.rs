@@ -55,7 +55,11 @@ fn own_only(case: &Case, resource: &Resource) -> Result<(), Refusal> {
             .iter()
             .filter(|named| named.own)
             .all(|named| Some(&named.patient) == case.requester.user.as_ref());
-    if own { Ok(()) } else { Err(Refusal::Forbidden("a member writes only about themselves")) }
+    if own {
+        Ok(())
+    } else {
+        Err(Refusal::Forbidden("a member writes only about themselves"))
+    }
 }
 
 impl<S: Store, J: Journal> Service<S, J> {
@@ -85,7 +89,11 @@ impl<S: Store, J: Journal> Service<S, J> {
         {
             let issues = refusal.0.into_iter();
             return Err(Refusal::Unprocessable(
-                issues.map(|reason| Issue::at(IssueType::BusinessRule, reason.text, reason.expression)).collect(),
+                issues
+                    .map(|reason| {
+                        Issue::at(IssueType::BusinessRule, reason.text, reason.expression)
+                    })
+                    .collect(),
             ));
         }
         Ok(())
@@ -116,7 +124,8 @@ impl<S: Store, J: Journal> Service<S, J> {
         let created = written.iter().any(|written| written.created);
         let status = if created { 201 } else { 200 };
         let found = self.store.read(case, self.settings, &key).await?;
-        let released = found.and_then(|found| release(found.sealed, case, self.settings, &found.standing).ok());
+        let released = found
+            .and_then(|found| release(found.sealed, case, self.settings, &found.standing).ok());
         let batch = released.into_iter().collect();
         let disclosure = disclose(&self.journal, case, &question.asked, status, batch).await?;
         let mut answer = match disclosure.entries().next() {
@@ -130,8 +139,15 @@ impl<S: Store, J: Journal> Service<S, J> {
             None => Answer::of(status, Bytes::new(), case),
         };
         if created {
-            let version = answer.stamp.as_ref().map(|stamp| format!("/_history/{}", stamp.version));
-            answer.location = Some(format!("{}/{key}{}", self.base, version.unwrap_or_default()));
+            let version = answer
+                .stamp
+                .as_ref()
+                .map(|stamp| format!("/_history/{}", stamp.version));
+            answer.location = Some(format!(
+                "{}/{key}{}",
+                self.base,
+                version.unwrap_or_default()
+            ));
         }
         Ok(answer)
     }
@@ -139,7 +155,11 @@ impl<S: Store, J: Journal> Service<S, J> {
 
 /// The audit entry of a write: it is durable before the reply, as a disclosure is.
 pub(crate) fn entry(question: &Question, written: &[Written]) -> Entry {
-    let status = if written.iter().any(|written| written.created) { 201 } else { 200 };
+    let status = if written.iter().any(|written| written.created) {
+        201
+    } else {
+        200
+    };
     let mut entry = Entry::of(&question.case, &question.asked, status);
     entry.records = written
         .iter()
