@@ -8,6 +8,7 @@ pub mod faces;
 pub mod fhir;
 pub mod gate;
 pub mod http;
+pub mod interaction;
 pub mod label;
 pub mod policy;
 pub mod profile;

@@ -1,0 +1,3 @@
+//! L5: FHIR's interactions, one file each.
+
+pub mod bundle;
