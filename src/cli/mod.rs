@@ -6,6 +6,7 @@ pub mod client;
 pub mod demo;
 pub mod doctor;
 pub mod import;
+pub mod open;
 pub mod print;
 pub mod rules;
 pub mod serve;
