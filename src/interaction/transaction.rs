@@ -23,13 +23,14 @@ impl<S: Store, J: Journal> Service<S, J> {
         if bundle.kind().name() != "Bundle" {
             return Err(invalid("a Bundle is expected here"));
         }
-        let unpacked = bundle::unpack(&bundle, Mode::Transaction).map_err(Refusal::Invalid)?;
+        let unpacked =
+            bundle::unpack(&bundle, Mode::Transaction { at: case.at }).map_err(Refusal::Invalid)?;
         let mut changes = Vec::with_capacity(unpacked.len());
         let mut keys: Vec<Key> = Vec::with_capacity(unpacked.len());
         for entry in unpacked {
             let action = match entry.method {
-                Method::Post => Actions::CREATE,
-                Method::Put => Actions::UPDATE,
+                Method::Create => Actions::CREATE,
+                Method::Update => Actions::UPDATE,
             };
             if !case.scopes.allows(entry.key.kind, action) {
                 return Err(Refusal::Forbidden(
@@ -40,8 +41,8 @@ impl<S: Store, J: Journal> Service<S, J> {
             self.check(case, &entry.resource)
                 .map_err(|refusal| at_entry(refusal, entry.index))?;
             let expect = match entry.method {
-                Method::Post => Expect::Absent,
-                Method::Put => self.expected(question, &entry.key, None).await?,
+                Method::Create => Expect::Absent,
+                Method::Update => self.expected(question, &entry.key, None).await?,
             };
             keys.push(entry.key.clone());
             changes.push(Change {
