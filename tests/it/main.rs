@@ -8,4 +8,10 @@
     reason = "clippy's own leave for tests ends at helper functions"
 )]
 
+mod api;
+mod auth;
+mod canary;
+mod harness;
 mod server;
+mod shapes;
+mod silence;
