@@ -38,13 +38,12 @@ impl<S: Store, J: Journal> Service<S, J> {
             return Err(invalid("the resource's id is not the id of the URL"));
         }
         let expect = self.expected(question, &key, if_match).await?;
-        if expect == Expect::Absent && case.requester.role == Role::App {
-            return Err(Refusal::NotFound);
-        }
         self.put(question, key, resource, expect, wanted).await
     }
 
-    /// What the writer saw of the record before; a conflict where that is less than the whole.
+    /// What the writer saw of the record before; a conflict where that is less than the whole. Only
+    /// a provider chooses ids (SEMANTICS section 6): to others an id that they may not know of and one
+    /// that never was are the same 404, whatever condition came along.
     pub(crate) async fn expected(
         &self,
         question: &Question,
@@ -52,14 +51,20 @@ impl<S: Store, J: Journal> Service<S, J> {
         if_match: Option<&str>,
     ) -> Result<Expect, Refusal> {
         let case = &question.case;
+        let chooses = case.requester.role == Role::Provider;
         let Some(found) = self.store.read(case, self.settings, key).await? else {
             return match if_match {
+                _ if !chooses => Err(Refusal::NotFound),
                 Some(_) => Err(Refusal::PreconditionFailed),
                 None => Ok(Expect::Absent),
             };
         };
         let Ok(shown) = release(found.sealed, case, self.settings, &found.standing) else {
-            return Err(Refusal::Conflict);
+            return Err(if chooses {
+                Refusal::Conflict
+            } else {
+                Refusal::NotFound
+            });
         };
         if shown.is_partial() {
             return Err(Refusal::Conflict);

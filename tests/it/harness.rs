@@ -25,6 +25,7 @@ use reqwest::Method;
 use serde_json::Value;
 use std::{
     fs,
+    io::Read as _,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::OnceLock,
@@ -54,14 +55,46 @@ pub fn expectation() -> &'static Value {
     READ.get_or_init(|| fixture("expectation.json"))
 }
 
-/// The hand-made record of this name.
+/// All records of the fixtures: the Bundles, then the hand-made records.
+pub fn originals() -> &'static [Value] {
+    static READ: OnceLock<Vec<Value>> = OnceLock::new();
+    READ.get_or_init(|| {
+        let mut all = Vec::new();
+        let mut bundles: Vec<_> = fs::read_dir(fixtures("synthea"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        bundles.sort();
+        for path in bundles {
+            let file = fs::File::open(path).unwrap();
+            let mut text = Vec::new();
+            flate2::read::GzDecoder::new(file)
+                .read_to_end(&mut text)
+                .unwrap();
+            all.push(serde_json::from_slice(&text).unwrap());
+        }
+        let lines = fs::read_to_string(fixtures("households.ndjson")).unwrap();
+        all.extend(
+            lines
+                .lines()
+                .map(|line| serde_json::from_str::<Value>(line).unwrap()),
+        );
+        all
+    })
+}
+
+/// The record of this name.
 pub fn record(key: &str) -> Value {
     let (kind, id) = key.split_once('/').unwrap();
-    let text = fs::read_to_string(fixtures("households.ndjson")).unwrap();
-    let mut lines = text.lines().map(|l| serde_json::from_str(l).unwrap());
-    lines
-        .find(|r: &Value| r["resourceType"] == kind && r["id"] == id)
+    let is = |r: &&Value| r["resourceType"] == kind && r["id"] == id;
+    let mut all = originals().iter().flat_map(|record| {
+        let entries = record["entry"].as_array().into_iter().flatten();
+        entries.map(|e| &e["resource"]).chain([record])
+    });
+    let found = all.find(is);
+    found
         .unwrap_or_else(|| panic!("no {key} in the fixtures"))
+        .clone()
 }
 
 /// The texts of a list.
