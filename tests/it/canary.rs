@@ -21,6 +21,8 @@ struct Eyes {
     forbidden: BTreeSet<String>,
     records: Vec<String>,
     member: String,
+    /// Which third of the searches it asks; three neighbours ask them all.
+    third: usize,
 }
 
 fn records(section: &Value) -> Vec<String> {
@@ -58,6 +60,7 @@ async fn eyes(server: &Server) -> Vec<Eyes> {
                 forbidden,
                 records: records(of),
                 member: format!("Patient/rivera-{section}"),
+                third: all.len() % 3,
             });
         }
     }
@@ -69,7 +72,9 @@ async fn look(server: &Server, eyes: &Eyes) -> Vec<String> {
     let mut missing: BTreeSet<String> = texts(&eyes.view["required_markers"]).into_iter().collect();
     let mut read: BTreeMap<String, u16> = BTreeMap::new();
     let references = texts(&eyes.view["forbidden_references"]);
-    let asked = shapes(&eyes.member, &eyes.records);
+    let mut asked = shapes(&eyes.member, &eyes.records);
+    let mut at = 0..;
+    asked.retain(|shape| shape.is_read() || at.next().is_some_and(|at| at % 3 == eyes.third));
     assert!(asked.len() >= 200, "{}: {}", eyes.name, asked.len());
     for shape in &asked {
         for reply in shape.ask(server, &eyes.token).await {

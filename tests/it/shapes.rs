@@ -134,10 +134,9 @@ fn searches(kind: &str, member: &str, all: &mut BTreeSet<Shape>) {
     let patient = of_patient(kind, member);
     let tails = [
         "_count=1000",
-        "_count=1",
         "_summary=count",
-        "_total=accurate&_count=2&_sort=-_lastUpdated",
-        "_sort=_id&_count=3",
+        "_total=accurate&_count=50&_sort=-_lastUpdated",
+        "_sort=_id&_count=40",
         "_lastUpdated=ge2020-01-01&_total=accurate&_count=0",
         "_lastUpdated=lt2020-01-01&_summary=count",
         "_tag=http://terminology.hl7.org/CodeSystem/v3-ObservationValue|SUBSETTED&_summary=count",
@@ -148,7 +147,7 @@ fn searches(kind: &str, member: &str, all: &mut BTreeSet<Shape>) {
     for tail in tails {
         all.insert(get(format!("{kind}?{patient}{tail}")));
     }
-    all.insert(get(format!("{kind}?_count=4&_total=accurate")));
+    all.insert(get(format!("{kind}?_count=300&_total=accurate")));
     all.insert(Shape {
         path: kind.to_owned(),
         form: Some(format!("{patient}_count=50")),
@@ -167,7 +166,9 @@ fn searches(kind: &str, member: &str, all: &mut BTreeSet<Shape>) {
             all.insert(get(format!(
                 "{kind}?{patient}{name}=ge2026-08-01&{name}=lt2026-10-01&_total=accurate"
             )));
-            all.insert(get(format!("{kind}?{patient}_sort=-{name}&_count=2")));
+            all.insert(get(format!(
+                "{kind}?{patient}{name}=ge2026-07-01&_sort=-{name}&_count=1"
+            )));
         }
     }
     if has("category") {
@@ -204,7 +205,7 @@ fn includes(kind: &str, member: &str, all: &mut BTreeSet<Shape>) {
 fn everything(member: &str, all: &mut BTreeSet<Shape>) {
     all.insert(get(format!("{member}/$everything")));
     all.insert(get(format!("{member}/$everything?_count=1000")));
-    all.insert(get(format!("{member}/$everything?_count=7")));
+    all.insert(get(format!("{member}/$everything?_count=60")));
     all.insert(get("Patient/zz-never-was/$everything"));
     all.insert(get("Patient/rivera-luis/$everything"));
     all.insert(get(format!("{member}/$everything?_since=2026-01-01")));
@@ -245,7 +246,7 @@ fn wrong(member: &str, all: &mut BTreeSet<Shape>) {
         "Flag?patient=rivera-maya",
         "AuditEvent?_count=5",
         "AuditEvent?agent=Patient/rivera-maya",
-        "ExplanationOfBenefit?_sort=created&_count=1",
+        "ExplanationOfBenefit?_sort=created&_count=70",
         "ExplanationOfBenefit?provider=Practitioner/dr-novak",
         "Claim?provider=Practitioner/dr-novak",
         "Encounter?practitioner=Practitioner/dr-novak",
@@ -295,6 +296,11 @@ fn codes(record: &Value) -> Vec<(&'static str, String)> {
 }
 
 impl Shape {
+    /// Whether it asks for one record, or for everything of a patient.
+    pub fn is_read(&self) -> bool {
+        self.path.contains('/') && !self.path.contains('?')
+    }
+
     /// All that comes back, with all pages.
     pub async fn ask(&self, server: &Server, token: &str) -> Vec<Reply> {
         if let Some(form) = &self.form {

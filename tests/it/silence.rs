@@ -159,7 +159,7 @@ async fn shown(server: &Server, token: &str, key: &str) -> Option<Value> {
         meta.remove("versionId");
         meta.remove("lastUpdated");
         if meta.is_empty() {
-            body.as_object_mut().unwrap().remove("meta");
+            body.as_object_mut().unwrap().shift_remove("meta");
         }
     }
     Some(body)
