@@ -12,6 +12,7 @@ mod api;
 mod auth;
 mod canary;
 mod harness;
+mod matrix;
 mod server;
 mod shapes;
 mod silence;
