@@ -214,6 +214,18 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn nobody_else_may_read_what_is_kept() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (_folder, config) = config();
+        let _opened = open(&config, CLOCK).unwrap();
+        for entry in std::fs::read_dir(&config.data_dir).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{:?}", entry.path());
+        }
+    }
+
+    #[test]
     fn what_the_operator_decided_reaches_the_decision() {
         let folder = tempfile::tempdir().unwrap();
         let config = configured(
