@@ -10,6 +10,7 @@ pub mod gate;
 pub mod http;
 pub mod interaction;
 pub mod label;
+pub mod operation;
 pub mod policy;
 pub mod profile;
 pub mod scope;

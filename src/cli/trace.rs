@@ -2,6 +2,7 @@
 //! failure; a request is a line only with `-v`, for a line a request costs more than the request.
 
 use crate::config::LogFormat;
+use std::io::IsTerminal;
 use tracing_subscriber::{EnvFilter, fmt};
 
 /// Sets up the log; the first call of a process counts. `RUST_LOG` overrides `-v`.
@@ -12,7 +13,10 @@ pub(super) fn start(format: LogFormat, verbose: u8) {
         _ => "debug,confide=trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     // An error means that a subscriber is there already, as in tests.
     let _ = match format {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),

@@ -321,6 +321,7 @@ impl Finder {
                 match SCHEMA.owner(owner).map(|owner| owner.name) {
                     Some("Coding") => self.coding(node),
                     Some("CodeableConcept") => self.concept(node),
+                    Some("Attachment") => self.attachment(node),
                     _ => {}
                 }
                 self.object(node, Some(owner));
@@ -343,6 +344,17 @@ impl Finder {
             self.found.references.push(FoundReference {
                 path: self.here(),
                 target: Target::parse(text, None),
+            });
+        }
+    }
+
+    /// An attachment whose URL is a record of ours (`Binary/x`) points at it as a reference does.
+    fn attachment(&mut self, node: &Node) {
+        let target = node.text("url").map(|url| Target::parse(url, None));
+        if let Some(target @ Target::Local(_)) = target {
+            self.found.references.push(FoundReference {
+                path: self.here(),
+                target,
             });
         }
     }

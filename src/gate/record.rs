@@ -158,6 +158,17 @@ impl Released {
         &self.stamp
     }
 
+    /// The records that its body, as released, refers to.
+    pub fn references(&self) -> Vec<Key> {
+        let Ok(shown) = Resource::ours(self.body.clone()) else {
+            return Vec::new();
+        };
+        let references = shown.found().references.iter();
+        references
+            .filter_map(|reference| reference.target.local().cloned())
+            .collect()
+    }
+
     /// Why it may go.
     pub fn why(&self) -> &crate::policy::Basis {
         &self.why

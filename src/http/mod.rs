@@ -1,8 +1,12 @@
 //! L6: HTTP. Every route is in `router`, the order of what surrounds a handler in `middleware`, every
 //! error that leaves in `failure`.
 
+pub mod api;
+pub mod auth;
+pub mod capabilities;
 pub mod extract;
 pub mod failure;
+pub mod fhir;
 pub mod health;
 pub mod meters;
 pub mod middleware;
@@ -12,6 +16,7 @@ pub mod request_id;
 pub mod router;
 pub mod server;
 
+pub use api::{Api, Shared};
 pub use failure::Failure;
 pub use middleware::Edge;
 pub use negotiate::Format;

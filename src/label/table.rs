@@ -116,7 +116,8 @@ impl Table {
         let problem = |problem: String| TableError::Row { line, problem };
         let labels = Labels::list(&record.labels)
             .map_err(|name| problem(format!("no label is called {name:?}")))?;
-        // `policy` rows are off until an operator turns them on.
+        let system = self.systems.entry(record.system.clone()).or_default();
+        // `policy` rows are off until an operator turns them on; their system is known all the same.
         if record.context == "policy" {
             return Ok(());
         }
@@ -127,7 +128,6 @@ impl Table {
             service: record.service.clone(),
             with_dx: record.context == "with_dx",
         });
-        let system = self.systems.entry(record.system.clone()).or_default();
         let code = normal(&record.system, &record.code);
         match record.kind.as_str() {
             "exact" => system.exact.entry(code).or_default().push(number),

@@ -1,1 +1,165 @@
+//! The fixtures' personas against the store and the gate, without a server.
 
+use super::SqliteStore;
+use crate::{
+    fhir::{Key, Resource},
+    gate::{Asked, Entry, Journal, JournalError, disclose, release},
+    policy::{Case, Requester, Role, Settings},
+    scope::ScopeSet,
+    statute::Purpose,
+    store::{Batch, Change, Expect, Store},
+};
+use serde_json::Value;
+use std::io::Read as _;
+
+struct Accepts;
+
+impl Journal for Accepts {
+    async fn record(&self, _: Entry) -> Result<(), JournalError> {
+        Ok(())
+    }
+}
+
+/// 2026-11-24T12:00:00Z, the fixtures' reference date.
+const NOW: i64 = 1_795_521_600_000_000;
+
+fn resources() -> Vec<Resource> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let mut all = Vec::new();
+    let mut bundles: Vec<_> = std::fs::read_dir(root.join("synthea"))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
+    bundles.sort();
+    for path in bundles {
+        let mut text = Vec::new();
+        flate2::read::GzDecoder::new(std::fs::File::open(path).unwrap())
+            .read_to_end(&mut text)
+            .unwrap();
+        let bundle: Value = serde_json::from_slice(&text).unwrap();
+        for entry in bundle["entry"].as_array().unwrap() {
+            if entry["resource"]["resourceType"] == "Patient" {
+                all.push(Resource::ours(entry["resource"].to_string()).unwrap());
+            }
+        }
+    }
+    for line in std::fs::read_to_string(root.join("households.ndjson"))
+        .unwrap()
+        .lines()
+    {
+        all.push(Resource::ours(line.to_owned()).unwrap());
+    }
+    all
+}
+
+fn loaded(folder: &std::path::Path) -> SqliteStore {
+    let store = SqliteStore::open(&folder.join("confide.db")).unwrap();
+    let changes = resources()
+        .into_iter()
+        .map(|resource| Change {
+            key: resource.key().unwrap(),
+            resource: Some(resource),
+            expect: Expect::Any,
+        })
+        .collect();
+    let batch = Batch {
+        changes,
+        at: NOW,
+        settings: Settings::default(),
+        fail_closed: false,
+    };
+    store.write_now(batch).unwrap();
+    store
+}
+
+fn case(token: &Value, clients: &Value) -> Case {
+    let client = clients
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|client| client["client_id"] == token["client"])
+        .unwrap();
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    Case {
+        requester: Requester {
+            client: text(&token["client"]).unwrap().into(),
+            role: Role::named(client["role"].as_str().unwrap()).unwrap(),
+            user: token["user"].as_str().and_then(Key::parse),
+            organization: client["organization"].as_str().and_then(Key::parse),
+            state: client["state"].as_str().map(Into::into),
+        },
+        purpose: Purpose::parse(token["purpose"].as_str().unwrap()).unwrap(),
+        scopes: ScopeSet::parse(token["scope"].as_str().unwrap()),
+        patient: token["patient"].as_str().and_then(crate::fhir::Id::parse),
+        break_glass: None,
+        at: NOW,
+    }
+}
+
+fn fixture(name: &str) -> Value {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures")
+        .join(name);
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+async fn shown(store: &SqliteStore, case: &Case, key: &str) -> Result<String, String> {
+    let key = Key::parse(key).unwrap();
+    let found = store.read(case, Settings::default(), &key).await.unwrap();
+    let found = found.ok_or("absent")?;
+    let released = release(found.sealed, case, Settings::default(), &found.standing)
+        .map_err(|withheld| format!("{:?}", withheld.reasons))?;
+    let asked = Asked {
+        request: "r".into(),
+        interaction: "read",
+        target: "t".into(),
+    };
+    let disclosure = disclose(&Accepts, case, &asked, 200, vec![released])
+        .await
+        .unwrap();
+    let body = disclosure.entries().next().unwrap().body.clone();
+    Ok(String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn every_persona_of_the_fixtures_sees_what_it_must_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = loaded(folder.path());
+    let (expectation, clients) = (fixture("expectation.json"), fixture("clients.json"));
+    let mut wrong = Vec::new();
+    for section in ["maya", "elena", "daniel"] {
+        for (persona, view) in expectation[section]["personas"].as_object().unwrap() {
+            let case = case(&view["token"], &clients);
+            let list = |name: &str| -> Vec<String> {
+                let values = view[name].as_array().cloned().unwrap_or_default();
+                values
+                    .iter()
+                    .filter_map(|v| v.as_str().map(str::to_owned))
+                    .collect()
+            };
+            for key in list("sees") {
+                match shown(&store, &case, &key).await {
+                    Err(why) => wrong.push(format!("{section}/{persona} must see {key}: {why}")),
+                    Ok(body) => {
+                        for word in list("forbidden_markers") {
+                            if body.contains(&word) {
+                                wrong.push(format!("{section}/{persona} sees {word} in {key}"));
+                            }
+                        }
+                        for word in list("forbidden_references") {
+                            if body.contains(&format!("{word}\"")) {
+                                wrong.push(format!("{section}/{persona} sees {word} in {key}"));
+                            }
+                        }
+                    }
+                }
+            }
+            for key in list("must_not_see") {
+                if shown(&store, &case, &key).await.is_ok() {
+                    wrong.push(format!("{section}/{persona} must not see {key}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong.join("\n"));
+}

@@ -1,0 +1,244 @@
+//! What handlers of `/fhir` and `/auth` share: the parts of the server, who asks, and how an
+//! interaction's answer becomes a reply.
+
+use super::{
+    Failure, RequestId, extract::Bearer, failure::Challenge, negotiate::FHIR_JSON, rate::Rates,
+    router::Act,
+};
+use crate::{
+    authn::{RemoteKeys, TokenError, Tokens},
+    calendar::Clock,
+    faces::Stamp,
+    gate::Asked,
+    interaction::{Answer, Question, Refusal, Service},
+    policy::Case,
+    smart::{Smart, Urls},
+    store::{audit::AuditLog, registry::SqliteRegistry, sqlite::SqliteStore},
+};
+use axum::{
+    body::Body,
+    extract::{FromRef, FromRequestParts},
+    http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
+    response::Response,
+};
+use std::{fmt, sync::Arc};
+
+/// The interactions over the embedded store and its audit chain.
+pub type Interactions = Service<SqliteStore, AuditLog>;
+
+/// The parts of a server. Handlers take this and nothing global.
+#[derive(Clone)]
+pub struct Api {
+    parts: Arc<Shared>,
+}
+
+/// What an [`Api`] is made of.
+pub struct Shared {
+    /// Interactions.
+    pub service: Interactions,
+    /// The audit chain, for reading it.
+    pub log: AuditLog,
+    /// Access tokens.
+    pub tokens: Tokens,
+    /// Clients.
+    pub registry: SqliteRegistry,
+    /// Clients' key sets.
+    pub remote: RemoteKeys,
+    /// Where we are to be found.
+    pub urls: Urls,
+    /// Requests a second and client.
+    pub rates: Rates,
+    /// The one clock.
+    pub clock: Clock,
+}
+
+impl Api {
+    /// An API of these parts.
+    pub fn new(shared: Shared) -> Api {
+        Api {
+            parts: Arc::new(shared),
+        }
+    }
+
+    /// Its parts.
+    pub fn parts(&self) -> &Arc<Shared> {
+        &self.parts
+    }
+
+    /// The authorization server.
+    pub fn smart(&self) -> Smart<'_, AuditLog, SqliteRegistry> {
+        Smart {
+            tokens: &self.parts.tokens,
+            registry: &self.parts.registry,
+            journal: &self.parts.log,
+            remote: &self.parts.remote,
+            clock: self.parts.clock,
+            urls: &self.parts.urls,
+        }
+    }
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Api")
+    }
+}
+
+/// A verified requester and the request's id: the precondition of every clinical handler.
+#[derive(Debug)]
+pub struct Asker {
+    case: Case,
+    request: RequestId,
+}
+
+impl Asker {
+    /// The question that this requester asks by `act` of `target`.
+    pub fn asks(self, act: Act, target: impl Into<Box<str>>) -> Question {
+        Question {
+            case: self.case,
+            asked: Asked {
+                request: self.request.as_str().into(),
+                interaction: act.name(),
+                target: target.into(),
+            },
+        }
+    }
+}
+
+impl<S> FromRequestParts<S> for Asker
+where
+    S: Sync,
+    Api: FromRef<S>,
+{
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Asker, Failure> {
+        let api = Api::from_ref(state);
+        let bearer = Bearer::from_request_parts(parts, state).await?;
+        let request = RequestId::from_request_parts(parts, state)
+            .await
+            .unwrap_or_else(|never| match never {});
+        let shared = api.parts();
+        let verified = shared
+            .tokens
+            .verify(bearer.token(), &shared.registry)
+            .await
+            .map_err(refused)?;
+        let case = Case::from_verified(&*verified, shared.clock.now());
+        shared.rates.take(&case.requester.client)?;
+        Ok(Asker { case, request })
+    }
+}
+
+fn refused(error: TokenError) -> Failure {
+    match error.status() {
+        403 => Failure::Forbidden("the token has no usable purpose of use"),
+        503 => Failure::unavailable("the registry of clients is away"),
+        _ => Failure::Unauthenticated(Challenge::Invalid),
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NotFound => Failure::NotFound,
+            Refusal::Forbidden(text) => Failure::Forbidden(text),
+            Refusal::Invalid(issues) => Failure::Invalid(issues),
+            Refusal::Unprocessable(issues) => Failure::Unprocessable(issues),
+            Refusal::Conflict => Failure::Conflict,
+            Refusal::PreconditionFailed => Failure::PreconditionFailed,
+            Refusal::Store(error) => Failure::unavailable(error),
+            Refusal::Journal(error) => Failure::unavailable(error),
+        }
+    }
+}
+
+/// Says to who treats, always and in the same words, that the law may withhold records.
+const WITHHELD: HeaderValue = HeaderValue::from_static(
+    "299 confide \"Records may be withheld by law; for an emergency ask with purpose of use ETREAT and break_glass_reason\"",
+);
+
+const WARNING: HeaderName = HeaderName::from_static("warning");
+
+/// An answer as a reply.
+pub fn reply(answer: Answer) -> Response {
+    let mut response = Response::new(Body::from(answer.body));
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, FHIR_JSON);
+    if let Some(stamp) = &answer.stamp {
+        stamp_headers(headers, stamp);
+    }
+    if let Some(location) = answer
+        .location
+        .and_then(|location| HeaderValue::try_from(location).ok())
+    {
+        headers.insert(header::LOCATION, location);
+    }
+    if answer.withheld_by_law {
+        headers.insert(WARNING, WITHHELD);
+    }
+    response
+}
+
+fn stamp_headers(headers: &mut axum::http::HeaderMap, stamp: &Stamp) {
+    if let Ok(etag) = HeaderValue::try_from(format!("W/\"{}\"", stamp.version)) {
+        headers.insert(header::ETAG, etag);
+    }
+    if let Ok(at) = HeaderValue::try_from(http_date(stamp.updated)) {
+        headers.insert(header::LAST_MODIFIED, at);
+    }
+}
+
+/// IMF-fixdate (RFC 9110 section 5.6.7).
+fn http_date(at: crate::fhir::Instant) -> String {
+    let stamp = jiff::Timestamp::from_microsecond(at).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    stamp.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+/// The pairs of a query or a form, decoded.
+pub fn pairs(query: &[u8]) -> Vec<(String, String)> {
+    let decode = |text: &[u8]| {
+        let spaced: Vec<u8> = text
+            .iter()
+            .map(|b| if *b == b'+' { b' ' } else { *b })
+            .collect();
+        percent_encoding::percent_decode(&spaced)
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    query
+        .split(|byte| *byte == b'&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let at = pair.iter().position(|byte| *byte == b'=');
+            let (name, value) = pair.split_at(at.unwrap_or(pair.len()));
+            (
+                decode(name),
+                decode(value.strip_prefix(b"=").unwrap_or(value)),
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_decoded() {
+        let read = pairs(b"date=ge2026%2D01&_count=5&a=b%2Bc+d&flag&=x");
+        assert_eq!(read[0], ("date".into(), "ge2026-01".into()));
+        assert_eq!(read[2], ("a".into(), "b+c d".into()));
+        assert_eq!(read[3], ("flag".into(), String::new()));
+        assert_eq!(read.len(), 5);
+    }
+
+    #[test]
+    fn times_are_http_dates() {
+        assert_eq!(
+            http_date(784_111_777_000_000),
+            "Sun, 06 Nov 1994 08:49:37 GMT"
+        );
+    }
+}

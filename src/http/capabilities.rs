@@ -1,0 +1,144 @@
+//! capabilities: <https://hl7.org/fhir/R4/http.html#capabilities>. Built from the rows that have a
+//! handler and from the parameter table, so that it can't claim what isn't there.
+
+use super::{
+    api::Api,
+    negotiate::FHIR_JSON,
+    router::{Act, Listed, Mount, Route, Types},
+};
+use crate::{
+    calendar::Clock,
+    fhir::{CANONICAL, Kind, time},
+    search::params::{self, ParamType},
+};
+use axum::{
+    body::{Body, Bytes},
+    extract::State,
+    http::header,
+    response::Response,
+};
+use serde_json::{Value, json};
+
+/// Puts the handler on; to be called last, when every other row is mounted.
+#[must_use]
+pub fn mount(mount: Mount, api: &Api, base: &str) -> Mount {
+    let urls = &api.parts().urls;
+    let statement = statement(mount.served(), base, urls.token(), api.parts().clock);
+    let body = Bytes::from(statement.to_string());
+    mount.on(Act::Capabilities, capabilities, body)
+}
+
+async fn capabilities(State(body): State<Bytes>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, FHIR_JSON);
+    response
+}
+
+fn statement(served: &[&Route], base: &str, token: &str, clock: Clock) -> Value {
+    let resources: Vec<Value> = Kind::all().map(|kind| resource(served, kind)).collect();
+    let system: Vec<Value> = unique(served.iter().filter_map(|row| match row.listed {
+        Listed::System(code) => Some(code),
+        _ => None,
+    }))
+    .map(|code| json!({ "code": code }))
+    .collect();
+    json!({
+        "resourceType": "CapabilityStatement",
+        "url": format!("{CANONICAL}/CapabilityStatement/confide"),
+        "version": env!("CARGO_PKG_VERSION"),
+        "name": "Confide",
+        "title": "Confide: FHIR R4 with sensitive services kept confidential",
+        "status": "active",
+        "date": time::text(clock.now()),
+        "kind": "instance",
+        "software": { "name": "confide", "version": env!("CARGO_PKG_VERSION") },
+        "implementation": { "description": "Confide", "url": base },
+        "fhirVersion": "4.0.1",
+        "format": ["application/fhir+json", "json"],
+        "rest": [{
+            "mode": "server",
+            "documentation": "Every read is decided for its requester: what may not be known is answered as if it did not exist. Unknown search parameters are refused.",
+            "security": {
+                "service": [{ "coding": [{
+                    "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
+                    "code": "SMART-on-FHIR",
+                }] }],
+                "extension": [{
+                    "url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
+                    "extension": [{ "url": "token", "valueUri": token }],
+                }],
+            },
+            "resource": resources,
+            "interaction": system,
+        }],
+    })
+}
+
+fn answers(row: &Route, kind: Kind) -> bool {
+    match row.types {
+        Types::All => true,
+        Types::Only(names) => names.contains(&kind.name()),
+        Types::None => false,
+    }
+}
+
+fn unique<'a>(codes: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'a str> {
+    let mut codes: Vec<&str> = codes.collect();
+    codes.sort_unstable();
+    codes.dedup();
+    codes.into_iter()
+}
+
+fn resource(served: &[&Route], kind: Kind) -> Value {
+    let rows: Vec<&&Route> = served.iter().filter(|row| answers(row, kind)).collect();
+    let interactions = unique(rows.iter().filter_map(|row| match row.listed {
+        // The audit chain is written by the server alone.
+        Listed::Type("create" | "update") if kind.name() == "AuditEvent" => None,
+        Listed::Type(code) => Some(code),
+        _ => None,
+    }));
+    let operations: Vec<Value> = unique(rows.iter().filter_map(|row| match row.listed {
+        Listed::Operation(name) => Some(name),
+        _ => None,
+    }))
+    .map(|name| {
+        let definition = match name {
+            "everything" => {
+                String::from("http://hl7.org/fhir/OperationDefinition/Patient-everything")
+            }
+            name => format!("{CANONICAL}/OperationDefinition/{}-{name}", kind.name()),
+        };
+        json!({ "name": name, "definition": definition })
+    })
+    .collect();
+    let searched: Vec<Value> = if kind.name() == "AuditEvent" {
+        // The projection of the chain has its own few; see `interaction::audit_event`.
+        vec![
+            json!({ "name": "patient", "type": "reference" }),
+            json!({ "name": "agent", "type": "reference" }),
+            json!({ "name": "date", "type": "date" }),
+        ]
+    } else {
+        params::of(kind)
+            .iter()
+            .filter(|param| param.code != params::SECURITY)
+            .filter(|param| !matches!(param.kind, ParamType::Number | ParamType::Quantity))
+            .map(|param| json!({ "name": param.code, "type": param.kind.name() }))
+            .collect()
+    };
+    let mut resource = json!({
+        "type": kind.name(),
+        "interaction": interactions.map(|code| json!({ "code": code })).collect::<Vec<_>>(),
+        "versioning": "versioned-update",
+        "readHistory": false,
+        "updateCreate": true,
+        "conditionalRead": "not-supported",
+        "searchParam": searched,
+    });
+    if let (false, Some(object)) = (operations.is_empty(), resource.as_object_mut()) {
+        object.insert("operation".to_owned(), Value::Array(operations));
+    }
+    resource
+}

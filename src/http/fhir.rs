@@ -1,0 +1,255 @@
+//! The handlers of `/fhir`: from a request to a question, from an answer to a reply.
+
+use super::{
+    Failure,
+    api::{Api, Asker, pairs, reply},
+    extract::{AtRecord, AtType, FormBody, JsonBody},
+    router::{Act, Mount},
+};
+use crate::{
+    fhir::{Resource, json::Limits},
+    interaction::{Answer, Question, Refusal, search::Handling, write::Return},
+    operation::evaluate::Described,
+    store::audit::Place,
+};
+use axum::{
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, Uri, header},
+    response::Response,
+};
+use std::future::Future;
+
+type Replied = Result<Response, Failure>;
+
+/// Puts the handlers of `/fhir` on.
+#[must_use]
+pub fn mount(mount: Mount, api: &Api) -> Mount {
+    mount
+        .on(Act::Read, read, api.clone())
+        .on(Act::SearchType, search, api.clone())
+        .on(Act::SearchTypePost, search_by_form, api.clone())
+        .on(Act::Create, create, api.clone())
+        .on(Act::Update, update, api.clone())
+        .on(Act::Transaction, transaction, api.clone())
+        .on(Act::Everything, everything, api.clone())
+        .on(Act::Evaluate, evaluate, api.clone())
+}
+
+async fn read(State(api): State<Api>, AtRecord(key): AtRecord, asker: Asker) -> Replied {
+    let question = asker.asks(Act::Read, key.to_string());
+    let parts = api.parts();
+    let answer = match Place::parse(key.id.as_str()) {
+        Some(place) if key.kind.name() == "AuditEvent" => {
+            parts
+                .service
+                .read_audit_event(&parts.log, &question, place)
+                .await
+        }
+        _ => parts.service.read(&question, &key).await,
+    };
+    Ok(reply(answer?))
+}
+
+async fn search(
+    State(api): State<Api>,
+    at: AtType,
+    uri: Uri,
+    headers: HeaderMap,
+    asker: Asker,
+) -> Replied {
+    let query = uri.query().unwrap_or_default();
+    find(&api, at, query.as_bytes(), &headers, asker, Act::SearchType).await
+}
+
+async fn search_by_form(
+    State(api): State<Api>,
+    at: AtType,
+    uri: Uri,
+    headers: HeaderMap,
+    asker: Asker,
+    FormBody(form): FormBody,
+) -> Replied {
+    // Parameters may stand in both places; they are one query.
+    let mut query = uri.query().unwrap_or_default().as_bytes().to_vec();
+    if !query.is_empty() && !form.is_empty() {
+        query.push(b'&');
+    }
+    query.extend_from_slice(&form);
+    find(&api, at, &query, &headers, asker, Act::SearchTypePost).await
+}
+
+async fn find(
+    api: &Api,
+    AtType(kind): AtType,
+    query: &[u8],
+    headers: &HeaderMap,
+    asker: Asker,
+    act: Act,
+) -> Replied {
+    let target = format!("{}?{}", kind.name(), String::from_utf8_lossy(query));
+    let question = asker.asks(act, target);
+    let pairs = pairs(query);
+    let parts = api.parts();
+    let answer = if kind.name() == "AuditEvent" {
+        parts
+            .service
+            .search_audit_events(&parts.log, &question, &pairs)
+            .await
+    } else {
+        parts
+            .service
+            .search(&question, kind, &pairs, handling(headers))
+            .await
+    };
+    Ok(reply(answer?))
+}
+
+fn prefers(headers: &HeaderMap, wish: &str) -> bool {
+    headers
+        .get_all("prefer")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split([',', ';']))
+        .any(|part| part.trim().eq_ignore_ascii_case(wish))
+}
+
+fn handling(headers: &HeaderMap) -> Handling {
+    if prefers(headers, "handling=lenient") {
+        Handling::Lenient
+    } else {
+        Handling::Strict
+    }
+}
+
+fn wanted(headers: &HeaderMap) -> Return {
+    if prefers(headers, "return=minimal") {
+        Return::Minimal
+    } else {
+        Return::Representation
+    }
+}
+
+/// Runs a write to its end even where the caller goes away: what is written must have its entry.
+async fn to_the_end(
+    work: impl Future<Output = Result<Answer, Refusal>> + Send + 'static,
+) -> Replied {
+    match tokio::spawn(work).await {
+        Ok(answer) => Ok(reply(answer?)),
+        Err(_) => Err(Failure::internal("a write stopped before its end")),
+    }
+}
+
+async fn create(
+    State(api): State<Api>,
+    AtType(kind): AtType,
+    headers: HeaderMap,
+    asker: Asker,
+    JsonBody(body): JsonBody,
+) -> Replied {
+    let question = asker.asks(Act::Create, kind.name());
+    let wanted = wanted(&headers);
+    to_the_end(async move {
+        api.parts()
+            .service
+            .create(&question, kind, body, wanted)
+            .await
+    })
+    .await
+}
+
+async fn update(
+    State(api): State<Api>,
+    AtRecord(key): AtRecord,
+    headers: HeaderMap,
+    asker: Asker,
+    JsonBody(body): JsonBody,
+) -> Replied {
+    let question = asker.asks(Act::Update, key.to_string());
+    let wanted = wanted(&headers);
+    let version = match headers.get(header::IF_MATCH).map(|value| value.to_str()) {
+        None => None,
+        Some(Ok(value)) => Some(version(value)?),
+        Some(Err(_)) => return Err(Failure::invalid("If-Match is not readable")),
+    };
+    to_the_end(async move {
+        api.parts()
+            .service
+            .update(&question, key, body, version.as_deref(), wanted)
+            .await
+    })
+    .await
+}
+
+/// The version in `W/"…"`.
+fn version(value: &str) -> Result<String, Failure> {
+    let inner = value
+        .trim()
+        .trim_start_matches("W/")
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    inner
+        .map(str::to_owned)
+        .ok_or_else(|| Failure::invalid("If-Match is W/\"version\""))
+}
+
+async fn transaction(State(api): State<Api>, asker: Asker, JsonBody(body): JsonBody) -> Replied {
+    let question = asker.asks(Act::Transaction, "Bundle");
+    to_the_end(async move { api.parts().service.transaction(&question, body).await }).await
+}
+
+async fn everything(
+    State(api): State<Api>,
+    AtRecord(key): AtRecord,
+    uri: Uri,
+    asker: Asker,
+) -> Replied {
+    let query = uri.query().unwrap_or_default();
+    let question = asker.asks(Act::Everything, format!("{key}/$everything?{query}"));
+    let pairs = pairs(query.as_bytes());
+    Ok(reply(
+        api.parts()
+            .service
+            .everything(&question, key.id, &pairs)
+            .await?,
+    ))
+}
+
+async fn evaluate(
+    State(api): State<Api>,
+    uri: Uri,
+    method: axum::http::Method,
+    asker: Asker,
+    body: Bytes,
+) -> Replied {
+    let query = uri.query().unwrap_or_default();
+    let described = if method == axum::http::Method::POST {
+        let parameters = Resource::parse(body, Limits::default())
+            .map_err(|error| Failure::invalid(error.to_string()))?;
+        Described::from_parameters(&parameters)?
+    } else {
+        Described::from_pairs(&pairs(query.as_bytes()))?
+    };
+    let question: Question = asker.asks(
+        Act::Evaluate,
+        format!("Consent/$evaluate?{}", told(&described)),
+    );
+    let parts = api.parts();
+    Ok(reply(
+        parts
+            .service
+            .evaluate(&parts.registry, &question, &described)
+            .await?,
+    ))
+}
+
+/// What was evaluated, for the audit entry.
+fn told(described: &Described) -> String {
+    let client = described.client.as_deref().unwrap_or_default();
+    let record = described
+        .record
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    format!("client={client}&record={record}")
+}

@@ -1,0 +1,181 @@
+//! What creating and updating share: may this requester write this, is it a valid resource, and the
+//! reply, which is a read of what was written, through the gate.
+
+use super::{Answer, Question, Refusal, Service};
+use crate::{
+    consent,
+    fhir::{
+        Key, Kind, Resource, ResourceError,
+        outcome::{Issue, IssueType},
+    },
+    gate::{Entry, EntryRecord, Journal, disclose, release},
+    policy::{Case, Role},
+    profile,
+    statute::{
+        Purpose, Reason,
+        writers::{Members, WRITERS},
+    },
+    store::{Batch, Change, Expect, Store, Written},
+};
+use bytes::Bytes;
+
+/// What the caller wants back (`Prefer: return`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Return {
+    /// The record, as the requester may see it.
+    Representation,
+    /// Nothing.
+    Minimal,
+}
+
+/// Whether `case` may create or update records of `kind`; the content decides further.
+pub fn may_write(case: &Case, kind: Kind) -> Result<(), Refusal> {
+    let refused = Err(Refusal::Forbidden("this role may not write this type"));
+    let Some(row) = WRITERS.row(kind) else {
+        return refused;
+    };
+    let fits = match case.requester.role {
+        Role::Provider => matches!(case.purpose, Purpose::Treat | Purpose::Etreat),
+        Role::Staff => case.purpose == Purpose::Hoperat,
+        Role::App => case.purpose == Purpose::Patrqt && row.members() == Some(Members::Own),
+        Role::Plan | Role::PrivacyOffice | Role::Auditor | Role::Operator => true,
+    };
+    let named = row.allows(case.requester.role.name()) || case.requester.role == Role::App;
+    if fits && named { Ok(()) } else { refused }
+}
+
+/// Whether what a member writes is about the member alone.
+fn own_only(case: &Case, resource: &Resource) -> Result<(), Refusal> {
+    if case.requester.role != Role::App {
+        return Ok(());
+    }
+    let subjects = crate::store::subjects::named(resource);
+    let own = subjects.iter().any(|named| named.own)
+        && subjects
+            .iter()
+            .filter(|named| named.own)
+            .all(|named| Some(&named.patient) == case.requester.user.as_ref());
+    if own {
+        Ok(())
+    } else {
+        Err(Refusal::Forbidden("a member writes only about themselves"))
+    }
+}
+
+impl<S: Store, J: Journal> Service<S, J> {
+    /// Reads and checks a resource that someone wants to write.
+    pub(crate) fn accept(&self, case: &Case, kind: Kind, body: Bytes) -> Result<Resource, Refusal> {
+        let resource = Resource::parse(body, self.limits).map_err(unreadable)?;
+        if resource.kind() != kind {
+            return Err(Refusal::Invalid(vec![Issue::at(
+                IssueType::Invalid,
+                "resourceType is not the type of the URL",
+                "resourceType",
+            )]));
+        }
+        self.check(case, &resource)?;
+        Ok(resource)
+    }
+
+    /// Structure, own content, and for a Consent whether it can be honoured exactly.
+    pub(crate) fn check(&self, case: &Case, resource: &Resource) -> Result<(), Refusal> {
+        let issues = profile::check(resource, profile::CheckLimits::default());
+        if !issues.is_empty() {
+            return Err(Refusal::Invalid(issues));
+        }
+        own_only(case, resource)?;
+        if consent::is_consent(resource.kind())
+            && let Err(refusal) = consent::compile(resource)
+        {
+            let issues = refusal.0.into_iter();
+            return Err(Refusal::Unprocessable(
+                issues
+                    .map(|reason| {
+                        Issue::at(IssueType::BusinessRule, reason.text, reason.expression)
+                    })
+                    .collect(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Writes one record and answers with a read of it.
+    pub(crate) async fn put(
+        &self,
+        question: &Question,
+        key: Key,
+        resource: Resource,
+        expect: Expect,
+        wanted: Return,
+    ) -> Result<Answer, Refusal> {
+        let case = &question.case;
+        let batch = Batch {
+            changes: vec![Change {
+                key: key.clone(),
+                resource: Some(resource),
+                expect,
+            }],
+            at: self.clock.now(),
+            settings: self.settings,
+            fail_closed: false,
+        };
+        let written = self.store.write(batch).await?;
+        self.journal.record(entry(question, &written)).await?;
+        let created = written.iter().any(|written| written.created);
+        let status = if created { 201 } else { 200 };
+        let found = self.store.read(case, self.settings, &key).await?;
+        let released = found
+            .and_then(|found| release(found.sealed, case, self.settings, &found.standing).ok());
+        let batch = released.into_iter().collect();
+        let disclosure = disclose(&self.journal, case, &question.asked, status, batch).await?;
+        let mut answer = match disclosure.entries().next() {
+            Some(record) => {
+                let mut answer = Answer::record(status, record, case);
+                if wanted == Return::Minimal {
+                    answer.body = Bytes::new();
+                }
+                answer
+            }
+            None => Answer::of(status, Bytes::new(), case),
+        };
+        if created {
+            let version = answer
+                .stamp
+                .as_ref()
+                .map(|stamp| format!("/_history/{}", stamp.version));
+            answer.location = Some(format!(
+                "{}/{key}{}",
+                self.base,
+                version.unwrap_or_default()
+            ));
+        }
+        Ok(answer)
+    }
+}
+
+/// The audit entry of a write: it is durable before the reply, as a disclosure is.
+pub(crate) fn entry(question: &Question, written: &[Written]) -> Entry {
+    let status = if written.iter().any(|written| written.created) {
+        201
+    } else {
+        200
+    };
+    let mut entry = Entry::of(&question.case, &question.asked, status);
+    entry.records = written
+        .iter()
+        .map(|written| EntryRecord {
+            key: written.key.clone(),
+            version: "".into(),
+            basis: Reason::StaffFunction,
+        })
+        .collect();
+    entry
+}
+
+pub(crate) fn unreadable(error: ResourceError) -> Refusal {
+    let kind = match error {
+        ResourceError::Json(_) | ResourceError::NotAnObject => IssueType::Structure,
+        ResourceError::Kind | ResourceError::Id => IssueType::Value,
+    };
+    Refusal::Invalid(vec![Issue::new(kind, error.to_string())])
+}

@@ -1,0 +1,119 @@
+//! Patient/$everything: <https://hl7.org/fhir/R4/patient-operation-everything.html>
+
+use crate::{
+    fhir::{Id, Key, Kind},
+    gate::{Journal, disclose, release},
+    interaction::{
+        Answer, Question, Refusal, Service, release_all,
+        search::invalid,
+        searchset::{Bundle, Mode, url},
+    },
+    label::DIRECTORY,
+    scope::Actions,
+    search::plan::CURSOR,
+    store::Store,
+};
+
+/// The page where `_count` is absent.
+const COUNT: u16 = 200;
+
+impl<S: Store, J: Journal> Service<S, J> {
+    /// All records of a patient's own that the requester may see, in pages, and the directory records
+    /// that they name. A patient who is hidden equals one who never was.
+    pub async fn everything(
+        &self,
+        question: &Question,
+        id: Id,
+        pairs: &[(String, String)],
+    ) -> Result<Answer, Refusal> {
+        let case = &question.case;
+        let patient = Key {
+            kind: Kind::named("Patient").ok_or(Refusal::NotFound)?,
+            id,
+        };
+        if !case.scopes.allows(patient.kind, Actions::READ) {
+            return Err(Refusal::Forbidden(
+                "the token's scope does not cover this read",
+            ));
+        }
+        let found = self.store.read(case, self.settings, &patient).await?;
+        let seen = found.is_some_and(|found| {
+            release(found.sealed, case, self.settings, &found.standing).is_ok()
+        });
+        if !seen {
+            disclose(&self.journal, case, &question.asked, 404, Vec::new()).await?;
+            return Err(Refusal::NotFound);
+        }
+        let (count, cursor, used) = self.parameters(pairs)?;
+        let path = format!("{patient}/$everything");
+        let query = url("", &path, &used);
+        let from = match cursor {
+            None => None,
+            Some(cursor) => {
+                let from = self.cursors.open_cursor(case, &query, &cursor);
+                Some(from.ok_or_else(|| {
+                    invalid("the page's cursor has expired or is not of this search")
+                })?)
+            }
+        };
+        let page = self
+            .store
+            .everything(case, self.settings, &patient, count, from.as_ref())
+            .await?;
+        let mut links = vec![("self", url(&self.base, &path, &used))];
+        if let Some(next) = &page.next {
+            let mut pairs = used.clone();
+            pairs.push((CURSOR.to_owned(), self.cursors.seal(case, &query, next)));
+            links.push(("next", url(&self.base, &path, &pairs)));
+        }
+        let own = release_all(page.matches, case, self.settings, &page.standing);
+        let named: Vec<Key> = {
+            let mut named: Vec<Key> = own
+                .iter()
+                .flat_map(crate::gate::Released::references)
+                .collect();
+            named.retain(|key| DIRECTORY.has(key.kind));
+            named.sort();
+            named.dedup();
+            named
+        };
+        let others = self.store.named(case, self.settings, &named).await?;
+        let others = release_all(others.matches, case, self.settings, &others.standing);
+        let mut bundle = Bundle::searchset(&self.base, None, &links);
+        for disclosure in self.disclosed(question, own).await? {
+            bundle.add(&disclosure, Mode::Match);
+        }
+        if !others.is_empty() {
+            for disclosure in self.disclosed(question, others).await? {
+                bundle.add(&disclosure, Mode::Include);
+            }
+        }
+        Ok(Answer::of(200, bundle.finish(), case))
+    }
+
+    fn parameters(
+        &self,
+        pairs: &[(String, String)],
+    ) -> Result<(u16, Option<String>, Vec<(String, String)>), Refusal> {
+        let (mut count, mut cursor, mut used) = (COUNT, None, Vec::new());
+        for (name, value) in pairs {
+            match name.as_str() {
+                "_count" => {
+                    let asked: u16 = value
+                        .parse()
+                        .map_err(|_| invalid("_count is not a number"))?;
+                    count = asked.clamp(1, self.count_max);
+                    used.push((name.clone(), value.clone()));
+                }
+                CURSOR => cursor = Some(value.clone()),
+                "_format" | "_pretty" => {}
+                _ => {
+                    return Err(invalid(
+                        "$everything takes _count; other parameters are not supported",
+                    ));
+                }
+            }
+        }
+        Ok((count, cursor, used))
+    }
+}
