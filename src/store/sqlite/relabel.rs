@@ -58,7 +58,7 @@ pub fn label(
     rid: i64,
     resource: &Resource,
     seq: Option<i64>,
-    old: Option<rows::Found>,
+    old: Option<&rows::Found>,
 ) -> Result<(), StoreError> {
     let Some(key) = resource.key() else {
         return Err(StoreError::Damaged);
@@ -86,7 +86,7 @@ pub fn label(
         author: None,
         organization: None,
     };
-    let before = before(writer.tx, rid, old.as_ref())?;
+    let before = before(writer.tx, rid, old)?;
     let stamp = match (&before, seq) {
         (Some(before), None) => before.full.clone(),
         _ => Stamp {
@@ -334,7 +334,7 @@ fn again(writer: &mut Writer<'_>, rid: i64) -> Result<(), StoreError> {
         return Ok(());
     };
     let resource = amend(&found.sealed).map_err(|_| StoreError::Damaged)?;
-    label(writer, rid, &resource, None, Some(found))
+    label(writer, rid, &resource, None, Some(&found))
 }
 
 /// Finishes what earlier transactions left pending, a bounded piece at a time, then loosens.
