@@ -172,6 +172,7 @@ pub(crate) fn entry(question: &Question, written: &[Written]) -> Entry {
     entry
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
 pub(crate) fn unreadable(error: ResourceError) -> Refusal {
     let kind = match error {
         ResourceError::Json(_) | ResourceError::NotAnObject => IssueType::Structure,
