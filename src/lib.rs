@@ -40,7 +40,7 @@
 //! # Where rules live
 //!
 //! The law is data under `profiles/`, each row with its source. [`policy::lanes`] turns it into lanes
-//! for one requester and one patient. The same lanes are asked record by record by [`policy::decide`]
+//! for one requester and one patient. The same lanes are asked record by record by [`policy::decide()`]
 //! and compiled to SQL by [`store::visible`]; where the two disagree, the record is withheld and an
 //! alarm is raised.
 //!
