@@ -195,7 +195,9 @@ pub static DIRECTORY: LazyLock<Kinds> = LazyLock::new(|| {
 
 /// Labels `resource`.
 pub fn label(resource: &Resource, around: &Surroundings) -> Labelled {
-    if DIRECTORY.has(resource.kind()) {
+    // A Medication stays readable by anyone (it names no patient), but who takes it reveals what it
+    // is for: its labels travel to what refers to it.
+    if DIRECTORY.has(resource.kind()) && resource.kind().name() != "Medication" {
         return Labelled::default();
     }
     let mut work = Work::new(resource, around);
