@@ -83,10 +83,7 @@ fn full(
     settings: Settings,
     standing: &Standing,
 ) -> Option<Vec<u8>> {
-    let barred = |part: &&Part| {
-        let (labels, protected) = part.marks.effective(basis.hits);
-        labels.meets(basis.out) || protected.meets(basis.out_protected)
-    };
+    let barred = |part: &&Part| basis.takes_out(part.marks);
     let out: Vec<&Part> = sealed.faces.parts.iter().filter(barred).collect();
     let kept: Labels = sealed
         .faces
