@@ -94,7 +94,9 @@ fn towards(
     state(read, case, patient, &mut towards)?;
     match case.purpose {
         Purpose::Patrqt => return Ok(towards),
-        Purpose::Coverage => towards.seat = seat(read, case, names, patient)?,
+        Purpose::Coverage | Purpose::Famrqt | Purpose::Supnwk => {
+            towards.seat = seat(read, case, names, patient)?
+        }
         Purpose::Pwatrny => {
             towards.authority = authority(read, case, names, patient)?;
             flags(read, case, names, patient, &mut towards)?;
@@ -354,11 +356,10 @@ pub fn reached(
                 let sql = "SELECT b.beneficiary FROM coverage a JOIN coverage b ON b.subscriber = a.subscriber \
                            WHERE a.beneficiary = ?1 OR a.subscriber = ?1";
                 reached.extend(numbers(read, sql, *person)?);
-                reached.extend(numbers(
-                    read,
-                    "SELECT patient FROM directive_actor WHERE actor = ?1",
-                    *person,
-                )?);
+            }
+            for name in names.people.iter().chain(&names.organization) {
+                let sql = "SELECT patient FROM directive_actor WHERE actor = ?1";
+                reached.extend(numbers(read, sql, *name)?);
             }
         }
         Purpose::Coc | Purpose::Hdm | Purpose::Hqualimp | Purpose::Perfmsr => {

@@ -66,10 +66,11 @@ CREATE TABLE record_patient (
 CREATE INDEX record_patient_by_record ON record_patient (rid, own, patient);
 CREATE INDEX record_patient_by_patient ON record_patient (patient, own, kind, rid);
 
--- Which record points at which: labels travel along it.
+-- Which record points at which: labels travel along it. `needed`: without it there is no record.
 CREATE TABLE reference (
     rid    INTEGER NOT NULL,
     target INTEGER NOT NULL,
+    needed INTEGER NOT NULL,
     UNIQUE (rid, target)
 );
 CREATE INDEX reference_by_target ON reference (target);
