@@ -174,6 +174,13 @@ pub fn without(resource: &Resource, parts: &[&Part]) -> Option<Resource> {
     Resource::ours(text).ok()
 }
 
+/// Whether there is no such resource without the element at `path`.
+pub fn needs(resource: &Resource, path: &Path) -> bool {
+    let mut edits = Edits::none();
+    edits.remove(path.clone());
+    climb(resource, &mut edits).is_none()
+}
+
 /// The household face: every labelled part out, conditional ones always.
 pub fn household(resource: &Resource, parts: &[Part]) -> Option<Resource> {
     let labelled: Vec<&Part> = parts.iter().filter(|part| !part.marks.is_none()).collect();

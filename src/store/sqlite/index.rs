@@ -4,6 +4,7 @@
 use super::keys;
 use crate::{
     consent::Directive,
+    faces,
     fhir::{Interval, Key, Path, Resource, Target},
     label::{Labelled, Marks},
     search::index::{IndexValue, entries},
@@ -31,11 +32,14 @@ pub fn clear(write: &Connection, rid: i64) -> Result<(), StoreError> {
 
 /// What the record points at.
 pub fn references(write: &Connection, rid: i64, resource: &Resource) -> Result<(), StoreError> {
-    let mut sql =
-        write.prepare_cached("INSERT OR IGNORE INTO reference (rid, target) VALUES (?1, ?2)")?;
+    let mut sql = write.prepare_cached(
+        "INSERT INTO reference (rid, target, needed) VALUES (?1, ?2, ?3) \
+         ON CONFLICT (rid, target) DO UPDATE SET needed = max(needed, excluded.needed)",
+    )?;
     for reference in &resource.found().references {
         if let Some(key) = reference.target.local() {
-            sql.execute([rid, keys::locate(write, key)?])?;
+            let needed = faces::needs(resource, &reference.path);
+            sql.execute(params![rid, keys::locate(write, key)?, needed])?;
         }
     }
     Ok(())
@@ -248,14 +252,16 @@ fn source_row(write: &Connection, rid: i64, source: &Source) -> Result<(), Store
             requester,
             reach,
             purposes,
+            kinds,
             period,
         } => {
-            let sql = "INSERT INTO access_grant VALUES (?1,?2,?3,?4,?5,?6)";
+            let sql = "INSERT INTO access_grant VALUES (?1,?2,?3,?4,?5,?6,?7)";
             let values = params![
                 rid,
                 locate(requester)?,
                 locate(reach)?,
                 purposes,
+                serde_json::to_string(kinds).map_err(|_| StoreError::Damaged)?,
                 period.start,
                 period.end
             ];

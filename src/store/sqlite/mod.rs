@@ -227,6 +227,10 @@ impl SqliteStore {
                     entry.insert(reader(&self.inner.path)?)
                 }
             };
+            if !connection.is_autocommit() {
+                // An earlier question panicked inside its snapshot.
+                connection.execute_batch("ROLLBACK")?;
+            }
             connection.prepare_cached("BEGIN DEFERRED")?.execute([])?;
             let answer = work(connection);
             connection.prepare_cached("COMMIT")?.execute([])?;

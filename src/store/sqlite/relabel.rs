@@ -145,14 +145,18 @@ fn patients(
         && let Some(key) = resource.key()
     {
         let sql = if subjects::takes_from_targets(resource.kind()) {
-            "SELECT DISTINCT q.patient FROM reference f JOIN record_patient q ON q.rid = f.target WHERE f.rid = ?1 AND q.own = 1"
+            "SELECT DISTINCT q.patient FROM reference f JOIN record_patient q ON q.rid = f.target \
+             WHERE f.rid = ?1 AND q.own = 1 AND ?2 = ?2"
         } else {
-            "SELECT DISTINCT q.patient FROM reference f JOIN record_patient q ON q.rid = f.rid WHERE f.target = ?1 AND q.own = 1"
+            // Not from a Consent: members write those, and would claim records by pointing at them.
+            "SELECT DISTINCT q.patient FROM reference f JOIN record_patient q ON q.rid = f.rid \
+             WHERE f.target = ?1 AND q.own = 1 AND q.kind <> ?2"
         };
+        let consent = super::keys::number("Consent");
         let found: Vec<i64> = writer
             .tx
             .prepare_cached(sql)?
-            .query_map([rid], |row| row.get(0))?
+            .query_map([rid, consent], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
         writer
             .tx

@@ -131,12 +131,14 @@ impl Writer<'_> {
         resource: &Resource,
         old: Option<&rows::Found>,
     ) -> Result<bool, WriteError> {
-        let resource = canonical(key, resource).map_err(|_| WriteError::Resource(key.clone()))?;
-        if let Some(old) = old.filter(|old| !old.deleted) {
-            let before = amend(&old.sealed).map_err(|_| StoreError::Damaged)?;
-            if before.text() == resource.text() {
-                return Ok(false);
-            }
+        let before = match old.filter(|old| !old.deleted) {
+            Some(old) => Some(amend(&old.sealed).map_err(|_| StoreError::Damaged)?),
+            None => None,
+        };
+        let resource = canonical(key, resource, before.as_ref())
+            .map_err(|_| WriteError::Resource(key.clone()))?;
+        if before.is_some_and(|before| before.text() == resource.text()) {
+            return Ok(false);
         }
         self.remembered.forget(key);
         let named = subjects::named(&resource);
