@@ -107,7 +107,7 @@ fn marks_at(labelled: &Labelled, path: &Path) -> Marks {
         .parts
         .iter()
         // An empty path says that an element is absent: no part says so.
-        .filter(|part| !path.0.is_empty())
+        .filter(|_| !path.0.is_empty())
         .filter(|part| path.within(&part.path) || part.path.within(path))
         .fold(Marks::NONE, |all, part| all.and(part.marks))
 }
