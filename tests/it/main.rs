@@ -8,5 +8,6 @@
     reason = "clippy's own leave for tests ends at helper functions"
 )]
 
+mod agreement;
 mod oracle;
 mod server;
