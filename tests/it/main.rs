@@ -8,6 +8,7 @@
     reason = "clippy's own leave for tests ends at helper functions"
 )]
 
+mod agreement;
 mod import;
 mod oracle;
 mod server;
