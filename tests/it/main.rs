@@ -8,4 +8,5 @@
     reason = "clippy's own leave for tests ends at helper functions"
 )]
 
+mod kill;
 mod server;
