@@ -10,5 +10,6 @@
 
 mod agreement;
 mod import;
+mod kill;
 mod oracle;
 mod server;
