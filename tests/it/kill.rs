@@ -193,7 +193,7 @@ async fn ask(
     token: &str,
     number: usize,
 ) -> Result<Received, reqwest::Error> {
-    let asked = if number % 4 == 0 {
+    let asked = if number.is_multiple_of(4) {
         let body = serde_json::json!({
             "resourceType": "Observation",
             "status": "final",
