@@ -41,9 +41,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         self.put(question, key, resource, expect, wanted).await
     }
 
-    /// What the writer saw of the record before; a conflict where that is less than the whole. Only
-    /// a provider chooses ids (SEMANTICS section 6): to others an id that they may not know of and one
-    /// that never was are the same 404, whatever condition came along.
+    /// What the writer saw of the record before; a conflict where that is less than the whole.
     pub(crate) async fn expected(
         &self,
         question: &Question,
@@ -51,19 +49,25 @@ impl<S: Store, J: Journal> Service<S, J> {
         if_match: Option<&str>,
     ) -> Result<Expect, Refusal> {
         let case = &question.case;
+        // Only a provider may choose an id, about its facility; to others a taken id that they may
+        // not know of is a ghost too.
         let chooses = case.requester.role == Role::Provider;
+        let hidden = if chooses {
+            Refusal::Conflict
+        } else {
+            Refusal::NotFound
+        };
         let Some(found) = self.store.read(case, self.settings, key).await? else {
             return match if_match {
-                _ if !chooses => Err(Refusal::NotFound),
                 Some(_) => Err(Refusal::PreconditionFailed),
-                None => Ok(Expect::Absent),
+                None if chooses => Ok(Expect::Absent),
+                None => Err(Refusal::NotFound),
             };
         };
         let Ok(shown) = release(found.sealed, case, self.settings, &found.standing) else {
-            return Err(if chooses {
-                Refusal::Conflict
-            } else {
-                Refusal::NotFound
+            return Err(match if_match {
+                Some(_) => Refusal::PreconditionFailed,
+                None => hidden,
             });
         };
         if shown.is_partial() {

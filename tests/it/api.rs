@@ -246,8 +246,14 @@ async fn what_is_not_seen_whole_can_not_be_replaced() {
     assert_eq!((partial.status, hidden.status), (409, 409));
     assert_eq!(partial.whole(), hidden.whole());
     assert_eq!(hidden.says(), "The request conflicts with what is stored");
+    // With a condition it is as an id that never was.
     let conditional = put(&server, &token, &note, "W/\"1\"").await;
-    assert_eq!(conditional.whole(), hidden.whole());
+    note["id"] = "never-was".into();
+    let ghost = put(&server, &token, &note, "W/\"1\"").await;
+    assert_eq!(
+        (conditional.status, conditional.whole()),
+        (412, ghost.whole())
+    );
     let novak = server
         .token(&Who::ehr().user("Practitioner/dr-novak"))
         .await;

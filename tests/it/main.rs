@@ -5,14 +5,22 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
+    clippy::if_same_then_else,
+    clippy::for_kv_map,
+    clippy::nonminimal_bool,
+    dead_code,
     reason = "clippy's own leave for tests ends at helper functions"
 )]
 
+mod agreement;
 mod api;
 mod auth;
 mod canary;
 mod harness;
+mod import;
+mod kill;
 mod matrix;
+mod oracle;
 mod server;
 mod shapes;
 mod silence;
