@@ -14,7 +14,9 @@
 
 mod agreement;
 mod api;
+mod audit;
 mod auth;
+mod badinput;
 mod canary;
 mod harness;
 mod import;
