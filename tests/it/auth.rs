@@ -344,3 +344,42 @@ async fn the_capability_statement_lists_the_routes_that_are_served() {
         );
     }
 }
+
+/// Tokens with our own signature whose claims are not as we make them.
+#[tokio::test]
+async fn a_token_is_good_for_its_time_its_audience_and_a_purpose() {
+    let server = Server::start().await;
+    let good = server.token(&Who::persona("maya", "provider")).await;
+    let pem = std::fs::read(server.data.join("keys/access-es256.pem")).unwrap();
+    let key = EncodingKey::from_ec_pem(&pem).unwrap();
+    let header = jsonwebtoken::decode_header(&good).unwrap();
+    let part = good.split('.').nth(1).unwrap();
+    let text = base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .decode(part)
+        .unwrap();
+    let claims: Value = serde_json::from_slice(&text).unwrap();
+    let now = NOW / 1_000_000;
+    let sign = |name: &str, value: Value| {
+        let mut changed = claims.clone();
+        match value {
+            Value::Null => drop(changed.as_object_mut().unwrap().remove(name)),
+            value => changed[name] = value,
+        }
+        jsonwebtoken::encode(&header, &changed, &key).unwrap()
+    };
+    for (name, value, status) in [
+        ("x", json!("y"), 200),
+        ("purpose_of_use", Value::Null, 403),
+        ("purpose_of_use", json!("NONSENSE"), 403),
+        ("exp", json!(now - 120), 401),
+        ("exp", Value::Null, 401),
+        ("aud", json!("http://elsewhere.test/fhir"), 401),
+        ("iss", json!("http://elsewhere.test"), 401),
+        ("client_id", json!("nobody"), 401),
+        ("scope", json!("user/Observation.rs"), 403),
+    ] {
+        let token = sign(name, value.clone());
+        let reply = server.get("Condition/maya-office-condition", &token).await;
+        assert_eq!(reply.status, status, "{name} {value}: {}", reply.whole());
+    }
+}

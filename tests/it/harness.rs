@@ -181,8 +181,13 @@ impl Server {
 
     /// Stops it and starts another over the same data.
     pub async fn restart(self) -> Server {
+        self.restart_at(NOW).await
+    }
+
+    /// The same at another time.
+    pub async fn restart_at(self, now: i64) -> Server {
         let (folder, config) = self.stop().await;
-        let opened = open::open(&config, Clock::At(NOW)).unwrap();
+        let opened = open::open(&config, Clock::At(now)).unwrap();
         Server::serve(folder, config, opened).await
     }
 
