@@ -267,7 +267,7 @@ async fn what_is_not_seen_whole_can_not_be_replaced() {
     );
 }
 
-fn bundle(entries: Value) -> Value {
+fn bundle(entries: &Value) -> Value {
     json!({"resourceType": "Bundle", "type": "transaction", "entry": entries})
 }
 
@@ -284,7 +284,7 @@ async fn a_transaction_is_written_whole_or_not_at_all() {
         "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "AMB"},
         "subject": {"reference": "Patient/rivera-maya"}, "period": {"start": "2026-11-20T10:00:00-08:00", "end": "2026-11-20T10:20:00-08:00"},
     });
-    let good = bundle(json!([
+    let good = bundle(&json!([
         {"fullUrl": encounter, "resource": visit, "request": {"method": "POST", "url": "Encounter"}},
         {"fullUrl": "urn:uuid:0193c1aa-0000-7000-8000-000000000002", "resource": cold, "request": {"method": "POST", "url": "Condition"}},
         {"resource": condition("it-put", "a cold"), "request": {"method": "PUT", "url": "Condition/it-put"}},
@@ -326,7 +326,7 @@ async fn a_transaction_is_written_whole_or_not_at_all() {
             "PUT" => format!("{kind}/{}", bad["id"].as_str().unwrap()),
             _ => kind,
         };
-        let all = bundle(json!([
+        let all = bundle(&json!([
             {"resource": condition("it-never", "a cold"), "request": {"method": "PUT", "url": "Condition/it-never"}},
             {"resource": bad, "request": {"method": method, "url": url}},
         ]));

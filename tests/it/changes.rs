@@ -227,3 +227,28 @@ async fn a_request_for_confidential_communications_hides_the_bills_at_once() {
     let maya = server.token(&Who::persona("maya", "member")).await;
     assert_eq!(statuses(&server, &maya, &keys).await, [200; 2]);
 }
+
+/// The body of a psychotherapy note is its author's; nobody becomes that by pointing at it.
+#[tokio::test]
+async fn a_note_and_its_body_are_their_authors_alone() {
+    let server = Server::start().await;
+    let novak = server
+        .token(&Who::ehr().user("Practitioner/dr-novak"))
+        .await;
+    let lee = server.token(&Who::ehr()).await;
+    let body = "Binary/maya-therapy-note-binary";
+    let keys = ["DocumentReference/maya-therapy-note", body];
+    assert_eq!(statuses(&server, &novak, &keys).await, [200; 2]);
+    assert_eq!(statuses(&server, &lee, &keys).await, [404; 2]);
+    let mut note = record("DocumentReference/maya-therapy-note");
+    note["author"][0]["reference"] = "Practitioner/dr-lee".into();
+    let mut mine = note.clone();
+    mine["id"] = "it-mine".into();
+    let put = server.put(&lee, &mine).await;
+    assert_eq!(put.status, 201, "{}", put.whole());
+    assert_eq!(server.get(body, &lee).await.status, 404);
+    // Its author may hand it over, and then has it no more.
+    assert_eq!(server.put(&novak, &note).await.status, 200);
+    assert_eq!(statuses(&server, &novak, &keys).await, [404; 2]);
+    assert_eq!(statuses(&server, &lee, &keys).await, [200; 2]);
+}
