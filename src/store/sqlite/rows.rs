@@ -129,7 +129,8 @@ pub fn facts(read: &Connection, rid: i64) -> Result<Option<Facts>, StoreError> {
 fn found(read: &Connection, raw: Raw) -> Result<Found, StoreError> {
     let mut row = raw.row;
     let mut patients = Vec::new();
-    if raw.subjects > 0 {
+    // A deleted record names nobody any more.
+    if raw.subjects > 0 && !raw.deleted {
         let sql = "SELECT q.patient, l.kind, l.id FROM record_patient q JOIN locator l ON l.rid = q.patient \
                    WHERE q.rid = ?1 AND q.own = 1";
         let mut query = read.prepare_cached(sql)?;
