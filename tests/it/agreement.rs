@@ -2,7 +2,7 @@
 //! generated stores, requesters and queries (DESIGN, "Enforcement twice").
 
 mod ask;
-mod made;
+pub mod made;
 mod naive;
 mod rules;
 mod shelf;

@@ -9,5 +9,6 @@
 )]
 
 mod agreement;
+mod labels;
 mod oracle;
 mod server;
