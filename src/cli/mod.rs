@@ -6,6 +6,7 @@ pub mod client;
 pub mod demo;
 pub mod doctor;
 pub mod import;
+pub mod open;
 pub mod print;
 pub mod rules;
 pub mod serve;
@@ -156,12 +157,6 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Trouble> {
         .enable_all()
         .build()
         .map_err(|error| Trouble::Failed(format!("can't start threads: {error}")))
-}
-
-/// What a shell says whose work is not plugged in yet.
-fn not_yet(command: &str) -> Result<Ended, Trouble> {
-    let text = format!("{command}: this build can't do it yet");
-    Err(Trouble::Failed(text))
 }
 
 #[cfg(test)]

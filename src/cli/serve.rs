@@ -1,13 +1,21 @@
 //! `confide serve`: the server.
 
-use super::{Ended, Trouble};
+use super::{
+    Ended, Trouble,
+    open::{self, Opened},
+};
 use crate::{
+    calendar::Clock,
     config::Config,
+    fhir::json::Limits,
     http::{
-        Edge, Mount,
+        Api, Edge, Mount, Shared, auth, capabilities, fhir,
         health::{self, Checks, Scrape},
-        meters, server,
+        meters,
+        rate::Rates,
+        server,
     },
+    interaction::{Service, cursor::CursorKey},
 };
 use std::{future::Future, sync::Arc};
 use tokio::net::TcpListener;
@@ -19,16 +27,73 @@ pub struct Arguments {}
 /// Runs it until SIGTERM or SIGINT.
 pub fn run(config: &Config) -> Result<Ended, Trouble> {
     super::runtime()?.block_on(async {
+        // The address first: a busy port is said before anything is opened.
         let listener = bind(config).await?;
+        let opened = open::open(config, Clock::System)?;
+        let api = api(config, opened)?;
         serve(
             config,
             listener,
-            Checks::none(),
-            |mount| mount,
+            checks(&api),
+            |mount| routes(mount, &api, &config.base()),
             server::signal(),
         )
         .await
     })
+}
+
+/// The API over what was opened.
+pub fn api(config: &Config, opened: Opened) -> Result<Api, Trouble> {
+    let cursors = CursorKey::open(&config.data_dir).map_err(|error| {
+        Trouble::Usage(format!(
+            "{}: the key of cursors can't be made: {error}",
+            config.data_dir.display()
+        ))
+    })?;
+    let limits = Limits {
+        depth: config.limits.json_depth,
+        ..Limits::default()
+    };
+    Ok(Api::new(Shared {
+        service: Service {
+            store: opened.store,
+            journal: opened.audit.clone(),
+            settings: opened.settings,
+            clock: opened.clock,
+            base: config.base().into(),
+            cursors,
+            limits,
+            count_max: u16::try_from(config.limits.search_count_max).unwrap_or(1000),
+        },
+        log: opened.audit,
+        tokens: opened.tokens,
+        registry: opened.registry,
+        remote: opened.remote,
+        urls: opened.urls,
+        rates: Rates::new(config.limits.requests_per_second),
+        clock: opened.clock,
+    }))
+}
+
+/// Every row of the route table but the operator's. The CapabilityStatement comes last: it says what
+/// was mounted before it.
+pub fn routes(mount: Mount, api: &Api, base: &str) -> Mount {
+    let mount = fhir::mount(mount, api);
+    let mount = auth::mount(mount, api);
+    capabilities::mount(mount, api, base)
+}
+
+/// What must hold for the server to be ready.
+pub fn checks(api: &Api) -> Checks {
+    let store = api.parts().service.store.clone();
+    let log = api.parts().log.clone();
+    Checks::none()
+        .with("store", move || {
+            store.ping().map_err(|error| error.to_string())
+        })
+        .with("audit", move || {
+            log.ping().map_err(|error| error.to_string())
+        })
 }
 
 /// Takes the configured address, or says why it can't.

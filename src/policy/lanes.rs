@@ -333,10 +333,14 @@ impl Work<'_> {
     }
 
     fn plan(&self) -> Result<Vec<Lane>, Reason> {
-        let granted = self.towards.grants.iter().any(|grant| {
-            grant.period.holds(self.case.at) && grant.purposes.contains(&self.case.purpose)
-        });
-        if !granted || self.towards.covered.is_empty() {
+        let granted = self
+            .towards
+            .grants
+            .iter()
+            .filter(|grant| grant.period.holds(self.case.at))
+            .filter(|grant| grant.purposes.contains(&self.case.purpose))
+            .fold(Kinds::NONE, |kinds, grant| kinds.either(grant.kinds));
+        if granted.is_empty() || self.towards.covered.is_empty() {
             return Err(Reason::NoGrant);
         }
         let mut bars = self.foreign_bars();
@@ -353,7 +357,11 @@ impl Work<'_> {
         }
         let base = Lane {
             windows: Some(self.towards.covered.clone()),
-            ..self.lane(Reason::Grant, NECESSARY.kinds(self.case.purpose), bars)
+            ..self.lane(
+                Reason::Grant,
+                NECESSARY.kinds(self.case.purpose).both(granted),
+                bars,
+            )
         };
         Ok(self.with_authorizations(base, true))
     }

@@ -9,6 +9,8 @@
 )]
 
 mod agreement;
+mod import;
+mod kill;
 mod labels;
 mod oracle;
 mod server;

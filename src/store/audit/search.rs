@@ -125,6 +125,15 @@ impl AuditLog {
         .await
     }
 
+    /// Whether the log can be read at all, for readiness. Blocks.
+    pub fn ping(&self) -> Result<(), ReadError> {
+        let sql = "SELECT 1";
+        Ok(self
+            .inner
+            .readers
+            .with(|read| read.query_row(sql, [], |_| Ok(())))?)
+    }
+
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,

@@ -103,6 +103,9 @@ pub fn index(
     Ok(())
 }
 
+/// The most parts of a record that are cut one by one to see which entries go with them.
+const EXACT: usize = 40;
+
 /// What is left of the entries when parts go: an entry of a care team goes with the last line that
 /// used it, though it lies in none of them.
 struct Lasting<'l> {
@@ -124,6 +127,16 @@ fn has(entries: &[IndexEntry], entry: &IndexEntry) -> bool {
 impl<'l> Lasting<'l> {
     fn of(resource: &Resource, labelled: &'l Labelled) -> Lasting<'l> {
         let parts: Vec<&Part> = labelled.parts.iter().collect();
+        if parts.len() > EXACT {
+            // Too many to cut one by one: what does not outlast all cuts goes with each of them.
+            let all = faces::without(resource, &parts);
+            return Lasting {
+                without_one: Vec::new(),
+                with_one: Vec::new(),
+                without_all: all.map(|left| entries(&left, None)).unwrap_or_default(),
+                parts,
+            };
+        }
         let left = |parts: &[&Part]| {
             let left = faces::without(resource, parts);
             left.map(|left| entries(&left, None)).unwrap_or_default()
@@ -150,6 +163,13 @@ impl<'l> Lasting<'l> {
             if (touches && !entry.path.0.is_empty()) || !has(left, entry) {
                 marks = marks.and(part.marks);
             }
+        }
+        if self.parts.len() > EXACT && !has(&self.without_all, entry) {
+            return vec![
+                self.parts
+                    .iter()
+                    .fold(marks, |all, part| all.and(part.marks)),
+            ];
         }
         if !marks.is_none() || has(&self.without_all, entry) {
             return vec![marks];
@@ -311,14 +331,16 @@ fn source_row(write: &Connection, rid: i64, source: &Source) -> Result<(), Store
             requester,
             reach,
             purposes,
+            kinds,
             period,
         } => {
-            let sql = "INSERT INTO access_grant VALUES (?1,?2,?3,?4,?5,?6)";
+            let sql = "INSERT INTO access_grant VALUES (?1,?2,?3,?4,?5,?6,?7)";
             let values = params![
                 rid,
                 locate(requester)?,
                 locate(reach)?,
                 purposes,
+                serde_json::to_string(kinds).map_err(|_| StoreError::Damaged)?,
                 period.start,
                 period.end
             ];

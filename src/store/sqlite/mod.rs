@@ -13,7 +13,7 @@ mod write;
 
 use super::{Batch, Found, Page, Position, Store, StoreError, WriteError, Written};
 use crate::{
-    fhir::Key,
+    fhir::{Instant, Key},
     policy::{Case, Settings},
     search::plan::Plan,
 };
@@ -62,9 +62,35 @@ pub enum OpenError {
     /// Made by a newer version of the program.
     #[error("{0} was made by a newer version of confide (schema {1}, this one knows {SCHEMA})")]
     Newer(PathBuf, i64),
+    /// The file can't be written.
+    #[error("{0} can't be written: {1}")]
+    Unwritable(PathBuf, rusqlite::Error),
+    /// Another process held it for too long.
+    #[error("{0} is held by another process")]
+    Busy(PathBuf),
+    /// A database of another program.
+    #[error("{0} is a database, but not a confide store")]
+    Foreign(PathBuf),
     /// Not a database, or a damaged one.
     #[error("{0} is damaged or not a confide store: {1}")]
     Damaged(PathBuf, rusqlite::Error),
+}
+
+impl OpenError {
+    /// Sorts what the engine said.
+    fn of(path: &Path, error: rusqlite::Error) -> OpenError {
+        use rusqlite::ErrorCode;
+        let path = path.to_owned();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+                OpenError::Unwritable(path, error)
+            }
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::Busy(path),
+            // What `migrate` says of a database that has another program's mark.
+            None if matches!(error, rusqlite::Error::InvalidQuery) => OpenError::Foreign(path),
+            _ => OpenError::Damaged(path, error),
+        }
+    }
 }
 
 impl fmt::Debug for SqliteStore {
@@ -113,7 +139,8 @@ impl SqliteStore {
                 .and_then(|()| std::fs::remove_file(&probe))
                 .map_err(|error| OpenError::Folder(path.to_owned(), error))?;
         }
-        let damaged = |error| OpenError::Damaged(path.to_owned(), error);
+        super::make_private(path).map_err(|error| OpenError::Folder(path.to_owned(), error))?;
+        let damaged = |error| OpenError::of(path, error);
         let mut writer = Connection::open(path).map_err(damaged)?;
         tune(&writer).map_err(damaged)?;
         let version = migrate(&mut writer).map_err(damaged)?;
@@ -165,6 +192,14 @@ impl SqliteStore {
         })
     }
 
+    /// When its newest record was written, for operators.
+    pub fn newest(&self) -> Result<Option<Instant>, StoreError> {
+        self.with(|read| {
+            let sql = "SELECT max(updated) FROM record";
+            Ok(read.query_row(sql, [], |row| row.get(0))?)
+        })
+    }
+
     /// Whether relabelling is still to be finished.
     pub fn is_pending(&self) -> Result<bool, StoreError> {
         self.with(spread::is_pending)
@@ -193,6 +228,10 @@ impl SqliteStore {
                     entry.insert(reader(&self.inner.path)?)
                 }
             };
+            if !connection.is_autocommit() {
+                // An earlier question panicked inside its snapshot.
+                connection.execute_batch("ROLLBACK")?;
+            }
             connection.prepare_cached("BEGIN DEFERRED")?.execute([])?;
             let answer = work(connection);
             connection.prepare_cached("COMMIT")?.execute([])?;
@@ -226,7 +265,7 @@ fn migrate(writer: &mut Connection) -> rusqlite::Result<i64> {
     let tx = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let version: i64 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let application: i64 = tx.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    if version > 0 && application != APPLICATION {
+    if application != APPLICATION && (version > 0 || application != 0) {
         return Err(rusqlite::Error::InvalidQuery);
     }
     let done = usize::try_from(version).unwrap_or(usize::MAX);

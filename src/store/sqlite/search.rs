@@ -78,7 +78,7 @@ pub fn search(
         unsorted.sort.clear();
         page.total = Some(one_number(
             read,
-            query::count(query::matching(&lens, &unsorted)),
+            &query::count(query::matching(&lens, &unsorted)),
         )?);
     }
     if plan.summary == Some(Summary::Count) || plan.count == 0 {
@@ -96,12 +96,12 @@ pub fn search(
     let matched: Vec<i64> = rids.clone();
     let mut included: Vec<i64> = Vec::new();
     for include in &plan.include {
-        included.extend(numbers(read, query::included(&lens, include, &matched))?);
+        included.extend(numbers(read, &query::included(&lens, include, &matched))?);
     }
     for include in &plan.revinclude {
         included.extend(numbers(
             read,
-            query::including(&lens, include, &matched, INCLUDING),
+            &query::including(&lens, include, &matched, INCLUDING),
         )?);
     }
     included.sort_unstable();
@@ -356,7 +356,7 @@ impl rusqlite::ToSql for Value {
     }
 }
 
-fn one_number(read: &Connection, sql: Sql) -> Result<u64, StoreError> {
+fn one_number(read: &Connection, sql: &Sql) -> Result<u64, StoreError> {
     let mut query = read.prepare_cached(&sql.text)?;
     Ok(query
         .query_row(params_from_iter(sql.values.iter()), |row| {
@@ -365,7 +365,7 @@ fn one_number(read: &Connection, sql: Sql) -> Result<u64, StoreError> {
         .unsigned_abs())
 }
 
-fn numbers(read: &Connection, sql: Sql) -> Result<Vec<i64>, StoreError> {
+fn numbers(read: &Connection, sql: &Sql) -> Result<Vec<i64>, StoreError> {
     let mut query = read.prepare_cached(&sql.text)?;
     Ok(query
         .query_map(params_from_iter(sql.values.iter()), |row| row.get(0))?

@@ -71,8 +71,11 @@ pub fn loosened(writer: &mut Writer<'_>, rid: i64) -> Result<(), StoreError> {
     let mut next = vec![rid];
     while let Some(from) = next.pop() {
         for (rid, kind) in dependents(writer.tx, from)? {
-            let carries = Kind::numbered(kind)
-                .is_some_and(|kind| kind.name() != "Patient" && !DIRECTORY.has(kind));
+            let carries = Kind::numbered(kind).is_some_and(|kind| match kind.name() {
+                "Patient" => false,
+                "Medication" => true,
+                _ => !DIRECTORY.has(kind),
+            });
             if carries && reached.insert(rid) {
                 next.push(rid);
             }
@@ -114,7 +117,7 @@ fn again(writer: &mut Writer<'_>, rid: i64) -> Result<(), StoreError> {
         return Ok(());
     };
     let resource = amend(&found.sealed).map_err(|_| StoreError::Damaged)?;
-    relabel::label(writer, rid, &resource, None, Some(found))
+    relabel::label(writer, rid, &resource, None, Some(&found))
 }
 
 /// Finishes what earlier transactions left pending, a bounded piece at a time, then loosens.

@@ -194,8 +194,14 @@ fn towards(patient: &'static str) -> impl Strategy<Value = Towards> {
             Authority::Court,
         ]),
     );
-    let grant = (subsequence(Purpose::ALL.to_vec(), 4..14), interval())
-        .prop_map(|(purposes, period)| Grant { purposes, period });
+    let grant =
+        (subsequence(Purpose::ALL.to_vec(), 4..14), interval()).prop_map(|(purposes, period)| {
+            Grant {
+                purposes,
+                kinds: confide::fhir::Kinds::ALL,
+                period,
+            }
+        });
     let flags = (
         flag(0.8),
         flag(0.1),

@@ -144,7 +144,7 @@ CREATE INDEX flag_by_record ON flag (rid);
 CREATE INDEX flag_by_patient ON flag (patient);
 CREATE TABLE access_grant (
     rid INTEGER NOT NULL, requester INTEGER NOT NULL, reach INTEGER NOT NULL, purposes INTEGER NOT NULL,
-    since INTEGER NOT NULL, until INTEGER NOT NULL
+    kinds TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL
 );
 CREATE INDEX access_grant_by_record ON access_grant (rid);
 CREATE INDEX access_grant_by_requester ON access_grant (requester);

@@ -1,0 +1,323 @@
+//! A Bundle taken apart: its records, each with the key it will have and with references that hold
+//! on this server. Pure. <https://hl7.org/fhir/R4/http.html#trules>
+
+mod reference;
+#[cfg(test)]
+mod tests;
+
+use crate::fhir::{
+    Id, Instant, Key, Kind, Node, Resource,
+    json::Limits,
+    outcome::{Issue, IssueType},
+};
+use reference::Names;
+use std::collections::HashMap;
+
+/// For whom a Bundle is taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// The operator's import: ids are kept (`resource.id`, else the `urn:uuid` of the fullUrl), POST
+    /// is PUT, any Bundle that carries records will do.
+    Import,
+    /// A transaction over HTTP: POST gets a new UUIDv7 of this time.
+    Transaction {
+        /// When.
+        at: Instant,
+    },
+}
+
+/// What an entry asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// POST
+    Create,
+    /// PUT, and everything that is imported.
+    Update,
+}
+
+/// A record of a Bundle.
+#[derive(Debug, Clone)]
+pub struct Unpacked {
+    /// Its place here. The resource itself may lack the id, or have another one.
+    pub key: Key,
+    /// The resource, its references rewritten.
+    pub resource: Resource,
+    /// What its entry asks for.
+    pub method: Method,
+    /// The number of its entry, from 0.
+    pub index: usize,
+}
+
+/// An entry that can't be taken. Its text names no values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The number of the entry, from 0.
+    pub index: usize,
+    /// Type and id, as far as they are known.
+    pub key: Option<Key>,
+    /// Why; its path starts at the Bundle.
+    pub issue: Issue,
+}
+
+/// All entries of a Bundle, in order.
+#[derive(Debug, Default)]
+pub struct Sifted {
+    /// Those that can be written.
+    pub records: Vec<Unpacked>,
+    /// The others.
+    pub refused: Vec<Refused>,
+}
+
+/// The types that are no records: they carry others, or report what happened. AuditEvents come from
+/// the audit chain only.
+pub const NO_RECORDS: [&str; 4] = ["AuditEvent", "Bundle", "OperationOutcome", "Parameters"];
+
+/// Takes a Bundle apart; every reason where any entry can't be taken.
+pub fn unpack(bundle: &Resource, mode: Mode) -> Result<Vec<Unpacked>, Vec<Issue>> {
+    let sifted = sift(bundle, mode).map_err(|issue| vec![issue])?;
+    if sifted.refused.is_empty() {
+        return Ok(sifted.records);
+    }
+    let issues = sifted.refused.into_iter().map(|refused| refused.issue);
+    Err(issues.collect())
+}
+
+/// Takes a Bundle apart, entry by entry: an entry that can't be taken does not keep the others from
+/// it. What refers to a refused entry keeps referring to it: it becomes whole when that entry comes.
+pub fn sift(bundle: &Resource, mode: Mode) -> Result<Sifted, Issue> {
+    let kind = bundle.root().text("type").unwrap_or_default();
+    let fits = match mode {
+        Mode::Transaction { .. } => kind == "transaction",
+        Mode::Import => {
+            const CARRIERS: [&str; 7] = [
+                "transaction",
+                "batch",
+                "transaction-response",
+                "batch-response",
+                "collection",
+                "searchset",
+                "history",
+            ];
+            CARRIERS.contains(&kind)
+        }
+    };
+    if bundle.kind().name() != "Bundle" || !fits {
+        let text = "a Bundle of this type can't be taken";
+        return Err(Issue::at(IssueType::NotSupported, text, "Bundle.type"));
+    }
+    let entries = bundle.root().get("entry").map(Node::items);
+    let entries = entries.unwrap_or_default();
+    let mut sifted = Sifted::default();
+    let mut taken: HashMap<Key, usize> = HashMap::with_capacity(entries.len());
+    let mut names = Names::default();
+    for (index, entry) in entries.iter().enumerate() {
+        // A history lists the newest version first; older ones are not for us to make.
+        let past =
+            kind == "history" && target_of(entry).is_some_and(|key| taken.contains_key(&key));
+        if past || is_outcome(entry) {
+            continue;
+        }
+        match record(bundle, entry, index, mode) {
+            Ok(record) => {
+                if let Some(full) = entry.text("fullUrl")
+                    && !names.put(full, &record.key)
+                {
+                    let text = "another entry has the same fullUrl";
+                    let at = format!("Bundle.entry[{index}].fullUrl");
+                    let issue = Issue::at(IssueType::Invalid, text, at);
+                    sifted.refuse(index, Some(record.key), issue);
+                    continue;
+                }
+                if let Some(first) = taken.get(&record.key) {
+                    let text = format!("entry {first} is the same record");
+                    let at = format!("Bundle.entry[{index}]");
+                    let issue = Issue::at(IssueType::Invalid, text, at);
+                    sifted.refuse(index, Some(record.key), issue);
+                    continue;
+                }
+                taken.insert(record.key.clone(), index);
+                sifted.records.push(record);
+            }
+            Err(refused) => {
+                let (key, issue) = *refused;
+                if kind == "history"
+                    && let Some(key) = target_of(entry)
+                {
+                    taken.insert(key, index);
+                }
+                if let (Some(full), Some(key)) = (entry.text("fullUrl"), &key) {
+                    names.put(full, key);
+                }
+                sifted.refuse(index, key, issue);
+            }
+        }
+    }
+    let records = std::mem::take(&mut sifted.records);
+    for mut record in records {
+        let full = entries
+            .get(record.index)
+            .and_then(|entry| entry.text("fullUrl"));
+        let at = format!("Bundle.entry[{}].resource", record.index);
+        match reference::resolve(&record.resource, full, &names, &at) {
+            Ok(None) => sifted.records.push(record),
+            Ok(Some(rewritten)) => {
+                record.resource = rewritten;
+                sifted.records.push(record);
+            }
+            Err(issue) => sifted.refuse(record.index, Some(record.key), issue),
+        }
+    }
+    sifted.refused.sort_by_key(|refused| refused.index);
+    Ok(sifted)
+}
+
+/// A resource that comes alone is held to what an entry of an import is.
+pub fn alone(resource: Resource) -> Result<Unpacked, (Option<Key>, Issue)> {
+    let kind = resource.kind();
+    if NO_RECORDS.contains(&kind.name()) {
+        let text = format!("{kind} is not kept as a record");
+        return Err((resource.key(), Issue::new(IssueType::NotSupported, text)));
+    }
+    let Some(key) = resource.key() else {
+        let issue = Issue::at(IssueType::Required, "there is no id", format!("{kind}.id"));
+        return Err((None, issue));
+    };
+    match reference::resolve(&resource, None, &Names::default(), kind.name()) {
+        Err(issue) => Err((Some(key), issue)),
+        Ok(_) => Ok(Unpacked {
+            key,
+            resource,
+            method: Method::Update,
+            index: 0,
+        }),
+    }
+}
+
+impl Sifted {
+    fn refuse(&mut self, index: usize, key: Option<Key>, issue: Issue) {
+        self.refused.push(Refused { index, key, issue });
+    }
+}
+
+/// A searchset's remark about itself.
+fn is_outcome(entry: &Node) -> bool {
+    let mode = entry.get("search").and_then(|search| search.text("mode"));
+    mode == Some("outcome")
+}
+
+/// The record that an entry of a history is about, deleted or not.
+fn target_of(entry: &Node) -> Option<Key> {
+    let resource = entry.get("resource");
+    let own = resource.and_then(|resource| {
+        let kind = Kind::named(resource.text("resourceType")?)?;
+        let id = Id::parse(resource.text("id")?)?;
+        Some(Key { kind, id })
+    });
+    own.or_else(|| Key::parse(entry.get("request")?.text("url")?))
+}
+
+type Refusal = Box<(Option<Key>, Issue)>;
+
+/// The record of one entry, before references are looked at.
+fn record(bundle: &Resource, entry: &Node, index: usize, mode: Mode) -> Result<Unpacked, Refusal> {
+    let refuse = |kind, text: &str, at: &str| {
+        let at = format!("Bundle.entry[{index}]{at}");
+        Box::new((None, Issue::at(kind, text, at)))
+    };
+    let request = entry.get("request");
+    let word = |name| request.and_then(|request| request.text(name));
+    let (method, url) = (word("method"), word("url"));
+    let method = match (mode, method) {
+        (Mode::Import, Some("POST" | "PUT") | None) => Method::Update,
+        (Mode::Transaction { .. }, Some("POST")) => Method::Create,
+        (Mode::Transaction { .. }, Some("PUT")) => Method::Update,
+        (Mode::Transaction { .. }, None) => {
+            let text = "an entry of a transaction needs its method";
+            return Err(refuse(IssueType::Required, text, ".request.method"));
+        }
+        _ => {
+            let text = "only POST and PUT are supported here";
+            return Err(refuse(IssueType::NotSupported, text, ".request.method"));
+        }
+    };
+    if matches!(mode, Mode::Transaction { .. }) {
+        for name in ["ifNoneExist", "ifMatch", "ifNoneMatch", "ifModifiedSince"] {
+            if word(name).is_some() {
+                let text = "conditions on an entry are not supported";
+                let at = format!(".request.{name}");
+                return Err(refuse(IssueType::NotSupported, text, &at));
+            }
+        }
+    }
+    let Some(node) = entry.get("resource") else {
+        let text = "the entry has no resource";
+        return Err(refuse(IssueType::Required, text, ".resource"));
+    };
+    let bytes = bundle.text();
+    let range = node.start as usize..(node.end as usize).min(bytes.len());
+    // The Bundle as a whole has kept to the limits.
+    let limits = Limits {
+        depth: usize::MAX,
+        nodes: usize::MAX,
+    };
+    let resource = Resource::parse(bytes.slice(range), limits)
+        .map_err(|error| refuse(IssueType::Structure, &error.to_string(), ".resource"))?;
+    let fail = |kind, text: &str, at: &str| {
+        let (_, issue) = *refuse(kind, text, at);
+        Box::new((resource.key(), issue))
+    };
+    if NO_RECORDS.contains(&resource.kind().name()) {
+        let text = format!("{} is not kept as a record", resource.kind());
+        return Err(fail(IssueType::NotSupported, &text, ".resource"));
+    }
+    let put = word("method") == Some("PUT");
+    let named = match (put, url) {
+        (false, None) => None,
+        (false, Some(url)) if matches!(mode, Mode::Import) => Key::parse(url),
+        (false, Some(url)) if Kind::named(url) == Some(resource.kind()) => None,
+        (true, Some(url)) if Key::parse(url).is_some_and(|k| k.kind == resource.kind()) => {
+            Key::parse(url)
+        }
+        (true, None) if matches!(mode, Mode::Import) => None,
+        _ => {
+            let text = "must be the resource's type, and for PUT its id, without a condition";
+            return Err(fail(IssueType::Value, text, ".request.url"));
+        }
+    };
+    let id = match mode {
+        Mode::Transaction { at } if method == Method::Create => time_ordered(at),
+        _ => {
+            let own = resource.id().cloned();
+            if let (Some(own), Some(named)) = (&own, &named)
+                && *own != named.id
+            {
+                let text = "the id in the resource and the one in request.url differ";
+                return Err(fail(IssueType::Invalid, text, ".resource.id"));
+            }
+            own.or_else(|| named.map(|key| key.id))
+                .or_else(|| reference::id_of(entry.text("fullUrl")?, resource.kind()))
+        }
+    };
+    let Some(id) = id else {
+        let text = "there is no id: neither resource.id nor a urn:uuid as fullUrl";
+        return Err(fail(IssueType::Required, text, ".resource.id"));
+    };
+    Ok(Unpacked {
+        key: Key {
+            kind: resource.kind(),
+            id,
+        },
+        resource,
+        method,
+        index,
+    })
+}
+
+/// A new id whose time is the record's own.
+fn time_ordered(at: Instant) -> Option<Id> {
+    let seconds = u64::try_from(at.div_euclid(1_000_000)).unwrap_or(0);
+    let nanos = u32::try_from(at.rem_euclid(1_000_000) * 1000).unwrap_or(0);
+    let time = uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos);
+    let text = uuid::Uuid::new_v7(time).to_string();
+    Id::parse(&text)
+}

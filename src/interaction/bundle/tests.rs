@@ -1,0 +1,256 @@
+//! What a Bundle gives, and what it is refused for.
+
+use super::*;
+use serde_json::{Value, json};
+
+fn bundle(kind: &str, entries: &[Value]) -> Resource {
+    let json = json!({"resourceType": "Bundle", "type": kind, "entry": entries});
+    Resource::ours(json.to_string()).unwrap()
+}
+
+fn entry(full: &str, method: &str, url: &str, resource: &Value) -> Value {
+    json!({"fullUrl": full, "resource": resource, "request": {"method": method, "url": url}})
+}
+
+const A: &str = "urn:uuid:0a0a0a0a-0000-4000-8000-000000000001";
+const B: &str = "urn:uuid:0a0a0a0a-0000-4000-8000-000000000002";
+const TRANSACTION: Mode = Mode::Transaction {
+    at: 1_772_323_200_000_000,
+};
+
+fn pair() -> Vec<Value> {
+    let patient = json!({"resourceType": "Patient", "id": "p"});
+    let condition = json!({"resourceType": "Condition", "subject": {"reference": A},
+        "evidence": [{"detail": [{"reference": "#c"}, {"reference": "Observation/o"}]}]});
+    vec![
+        entry(A, "POST", "Patient", &patient),
+        entry(B, "POST", "Condition", &condition),
+    ]
+}
+
+fn refused(bundle: &Resource, mode: Mode) -> Vec<(String, String)> {
+    let issues = unpack(bundle, mode).unwrap_err().into_iter();
+    let part = |issue: Issue| (issue.expression.unwrap_or_default(), issue.text);
+    issues.map(part).collect()
+}
+
+fn text(record: &Unpacked) -> &str {
+    std::str::from_utf8(record.resource.text()).unwrap()
+}
+
+#[test]
+fn import_keeps_the_resources_id_else_the_uuid() {
+    let records = unpack(&bundle("transaction", &pair()), Mode::Import).unwrap();
+    let keys: Vec<_> = records.iter().map(|r| r.key.to_string()).collect();
+    let uuid = B.trim_start_matches("urn:uuid:");
+    assert_eq!(keys, ["Patient/p", &format!("Condition/{uuid}")]);
+    assert!(records.iter().all(|r| r.method == Method::Update));
+    assert!(text(&records[1]).contains(r##""subject":{"reference":"Patient/p"}"##));
+    assert!(text(&records[1]).contains(r##"{"reference":"#c"},{"reference":"Observation/o"}"##));
+}
+
+#[test]
+fn a_transaction_gives_new_ids_of_its_time_to_what_is_posted() {
+    let mut entries = pair();
+    let known = json!({"resourceType": "Observation", "id": "o", "subject": {"reference": A}});
+    entries.push(entry("urn:uuid:c", "PUT", "Observation/o", &known));
+    let records = unpack(&bundle("transaction", &entries), TRANSACTION).unwrap();
+    let id = records[0].key.id.as_str();
+    let uuid = uuid::Uuid::parse_str(id).unwrap();
+    let (seconds, _) = uuid.get_timestamp().unwrap().to_unix();
+    assert_eq!((uuid.get_version_num(), seconds), (7, 1_772_323_200));
+    let subject = format!(r#""subject":{{"reference":"Patient/{id}"}}"#);
+    assert!(text(&records[1]).contains(&subject));
+    assert!(text(&records[2]).contains(&subject));
+    assert_eq!(records[2].key.to_string(), "Observation/o");
+    let methods: Vec<_> = records.iter().map(|r| r.method).collect();
+    assert_eq!(methods, [Method::Create, Method::Create, Method::Update]);
+}
+
+#[test]
+fn what_is_not_rewritten_keeps_its_bytes() {
+    let text = format!(
+        r#"{{"resourceType":"Bundle","type":"collection","entry":[{{"fullUrl":"{A}","resource":{{"resourceType":"Patient"}}}},
+        {{"fullUrl":"{B}","resource": {{ "resourceType" : "Observation", "subject" : {{ "reference":"{A}" , "display":"\u00e9" }}, "valueQuantity":{{"value":1.50}} }} }}]}}"#
+    );
+    let records = unpack(&Resource::ours(text).unwrap(), Mode::Import).unwrap();
+    let uuid = A.trim_start_matches("urn:uuid:");
+    assert_eq!(
+        self::text(&records[1]),
+        format!(
+            r#"{{"resourceType" : "Observation","subject" : {{"reference":"Patient/{uuid}","display":"\u00e9"}},"valueQuantity":{{"value":1.50}}}}"#
+        )
+    );
+}
+
+#[test]
+fn absolute_names_and_attachments_are_rewritten_too() {
+    let base = "https://else.example/fhir";
+    let patient = json!({"resourceType": "Patient", "id": "p"});
+    let binary = json!({"resourceType": "Binary", "contentType": "text/plain"});
+    let document = json!({"resourceType": "DocumentReference", "id": "d",
+        "subject": {"reference": format!("{base}/Patient/p/_history/2")},
+        "author": [{"reference": format!("{base}/Practitioner/away")}],
+        "content": [{"attachment": {"url": B}}]});
+    let entries = [
+        entry(&format!("{base}/Patient/p"), "POST", "Patient", &patient),
+        entry(B, "POST", "Binary", &binary),
+        entry("urn:uuid:d", "POST", "DocumentReference", &document),
+    ];
+    let records = unpack(&bundle("transaction", &entries), Mode::Import).unwrap();
+    let document = text(&records[2]);
+    assert!(document.contains(r#""subject":{"reference":"Patient/p"}"#));
+    assert!(document.contains(r#""url":"Binary/0a0a"#));
+    assert!(document.contains(&format!("{base}/Practitioner/away")));
+    // A relative reference is relative to its holder's fullUrl.
+    let holder = json!({"resourceType": "Observation", "subject": {"reference": "Patient/p"}});
+    let entries = [
+        entries[0].clone(),
+        entry(
+            &format!("{base}/Observation/o"),
+            "POST",
+            "Observation",
+            &holder,
+        ),
+    ];
+    let records = unpack(&bundle("transaction", &entries), TRANSACTION).unwrap();
+    let now = format!(r#"{{"reference":"{}"}}"#, records[0].key);
+    assert!(text(&records[1]).contains(&now));
+}
+
+#[test]
+fn what_can_not_be_resolved_is_refused_with_its_path() {
+    let mut entries = pair();
+    entries[1]["resource"]["subject"]["reference"] = "urn:uuid:ghost".into();
+    let at = "Bundle.entry[1].resource.subject.reference";
+    let told = refused(&bundle("transaction", &entries), Mode::Import);
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].0, at);
+    assert!(told[0].1.contains("urn"));
+    entries[1]["resource"]["subject"]["reference"] = "Patient?identifier=zq".into();
+    let told = refused(&bundle("transaction", &entries), TRANSACTION);
+    assert_eq!(told[0].0, at);
+    assert!(told[0].1.contains("condition") && !told[0].1.contains("zq"));
+    // For an import the other entries stay.
+    let sifted = sift(&bundle("transaction", &entries), Mode::Import).unwrap();
+    assert_eq!((sifted.records.len(), sifted.refused.len()), (1, 1));
+    assert_eq!(sifted.refused[0].index, 1);
+}
+
+#[test]
+fn two_entries_for_one_record_are_refused() {
+    let patient = json!({"resourceType": "Patient", "id": "p"});
+    let put = |full| entry(full, "PUT", "Patient/p", &patient);
+    for mode in [Mode::Import, TRANSACTION] {
+        let told = refused(&bundle("transaction", &[put(A), put(B)]), mode);
+        assert_eq!(told[0].0, "Bundle.entry[1]");
+        assert!(told[0].1.contains("entry 0"));
+    }
+    let other = json!({"resourceType": "Patient", "id": "q"});
+    let entries = [put(A), entry(A, "PUT", "Patient/q", &other)];
+    let told = refused(&bundle("transaction", &entries), TRANSACTION);
+    assert_eq!(told[0].0, "Bundle.entry[1].fullUrl");
+}
+
+#[test]
+fn a_transaction_takes_post_and_put_only() {
+    let patient = json!({"resourceType": "Patient", "id": "p"});
+    let told = |entry: Value| {
+        refused(&bundle("transaction", &[entry]), TRANSACTION)[0]
+            .0
+            .clone()
+    };
+    for method in ["GET", "DELETE", "PATCH", "HEAD"] {
+        let at = told(entry(A, method, "Patient/p", &patient));
+        assert_eq!(at, "Bundle.entry[0].request.method");
+    }
+    for (method, url) in [
+        ("PUT", "Patient"),
+        ("PUT", "Patient?identifier=1"),
+        ("PUT", "Observation/p"),
+        ("POST", "Observation"),
+        ("POST", "Patient/p"),
+    ] {
+        let at = told(entry(A, method, url, &patient));
+        assert_eq!(at, "Bundle.entry[0].request.url", "{method} {url}");
+    }
+    let at = told(entry(A, "PUT", "Patient/q", &patient));
+    assert_eq!(at, "Bundle.entry[0].resource.id");
+    let mut conditional = entry(A, "POST", "Patient", &patient);
+    conditional["request"]["ifNoneExist"] = "identifier=1".into();
+    assert_eq!(told(conditional), "Bundle.entry[0].request.ifNoneExist");
+    assert_eq!(
+        told(json!({"request": {"method": "POST", "url": "Patient"}})),
+        "Bundle.entry[0].resource"
+    );
+    assert_eq!(
+        told(json!({"resource": patient})),
+        "Bundle.entry[0].request.method"
+    );
+    for kind in NO_RECORDS {
+        let at = told(entry(A, "POST", kind, &json!({"resourceType": kind})));
+        assert_eq!(at, "Bundle.entry[0].resource");
+    }
+    for kind in ["batch", "collection", "document"] {
+        assert!(
+            unpack(&bundle(kind, &pair()), TRANSACTION).is_err(),
+            "{kind}"
+        );
+    }
+}
+
+#[test]
+fn import_takes_what_servers_give_out() {
+    let patient = json!({"resourceType": "Patient", "id": "p"});
+    let outcome =
+        json!({"resource": {"resourceType": "OperationOutcome"}, "search": {"mode": "outcome"}});
+    let entries = [
+        json!({"resource": patient, "search": {"mode": "match"}}),
+        outcome,
+    ];
+    assert_eq!(
+        unpack(&bundle("searchset", &entries), Mode::Import)
+            .unwrap()
+            .len(),
+        1
+    );
+    let old = json!({"resourceType": "Patient", "id": "p", "active": false});
+    let gone = json!({"request": {"method": "DELETE", "url": "Patient/q"}});
+    let was = json!({"resourceType": "Patient", "id": "q"});
+    let entries = [
+        entry(A, "PUT", "Patient/p", &patient),
+        entry(A, "PUT", "Patient/p", &old),
+        gone,
+        entry(B, "PUT", "Patient/q", &was),
+    ];
+    let sifted = sift(&bundle("history", &entries), Mode::Import).unwrap();
+    assert_eq!(
+        sifted.records.len(),
+        1,
+        "the newest version, and nothing that was deleted"
+    );
+    assert!(!text(&sifted.records[0]).contains("active"));
+    assert!(sift(&bundle("document", &entries), Mode::Import).is_err());
+    let nameless = json!({"resource": {"resourceType": "Patient"}});
+    let told = refused(&bundle("collection", &[nameless]), Mode::Import);
+    assert_eq!(told[0].0, "Bundle.entry[0].resource.id");
+}
+
+#[test]
+fn ten_thousand_entries_stay_linear() {
+    let entries: Vec<_> = (0..10_000)
+        .map(|number| {
+            let holder =
+                json!({"resourceType": "Observation", "subject": {"reference": "urn:uuid:0"}});
+            entry(
+                &format!("urn:uuid:{number}"),
+                "POST",
+                "Observation",
+                &holder,
+            )
+        })
+        .collect();
+    let records = unpack(&bundle("transaction", &entries), TRANSACTION).unwrap();
+    assert_eq!(records.len(), 10_000);
+    assert_eq!(records[9_999].index, 9_999);
+}
