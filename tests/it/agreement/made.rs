@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 const ICD: &str = "http://hl7.org/fhir/sid/icd-10-cm";
 const LOINC: &str = "http://loinc.org";
 const ACT: &str = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
-const OURS: &str = "https://confide.example/fhir/CodeSystem";
 const EXTENSION: &str = "https://confide.example/fhir/StructureDefinition";
 
 /// Codes of every class, some of none, one that only counts beside a diagnosis, and unknown ones.
@@ -61,13 +60,20 @@ pub struct Made {
 }
 
 fn item() -> impl Strategy<Value = Item> {
+    let mixed = (0..3usize, vec(0..CODES.len(), 1..4), any::<bool>());
     let codes = prop_oneof![
-        2 => vec(0..3usize, 1..3),
-        3 => vec(0..CODES.len(), 1..4),
+        1 => vec(0..3usize, 1..3),
+        3 => mixed.prop_map(|(plain, mut codes, first)| {
+            codes.insert(if first { 0 } else { codes.len() }, plain);
+            codes
+        }),
+        1 => vec(0..CODES.len(), 1..4),
     ];
+    // Types that can be shown in part come more often.
+    let kind = prop_oneof![2 => 0..17u8, 1 => select(vec![0u8, 10, 11, 14, 15])];
     let patient =
         prop_oneof![2 => Just(0usize), 4 => Just(1usize), 3 => Just(2usize), 1 => 3..5usize];
-    (0..17u8, patient, codes, vec(1..6usize, 0..3), any::<u16>()).prop_map(
+    (kind, patient, codes, vec(1..8usize, 0..4), any::<u16>()).prop_map(
         |(kind, patient, codes, links, more)| Item {
             kind,
             patient,
@@ -81,7 +87,7 @@ fn item() -> impl Strategy<Value = Item> {
 /// A generated store.
 pub fn made() -> impl Strategy<Value = Made> {
     let consents = vec((0..12u8, select(vec![1usize, 2, 1, 2, 0])), 0..4);
-    (vec(item(), 4..16), consents, any::<u32>()).prop_map(|(items, consents, rules)| Made {
+    (vec(item(), 10..28), consents, any::<u32>()).prop_map(|(items, consents, rules)| Made {
         items,
         consents,
         rules,
@@ -242,15 +248,7 @@ fn clinical(at: usize, item: &Item, links: &[&str]) -> Value {
             "name": "Team", "participant": [{ "member": doctor }], "reasonCode": [code], "reasonReference": any(&["Condition"]) }),
     };
     if !matches!(kind, 0 | 1 | 8..=12) {
-        put(
-            &mut record,
-            if *kind == 13 {
-                "encounter"
-            } else {
-                "encounter"
-            },
-            encounter,
-        );
+        put(&mut record, "encounter", encounter);
     }
     if more & 0x400 != 0 && *kind != 9 {
         record["text"] = json!({ "status": "generated", "div": "<div xmlns=\"http://www.w3.org/1999/xhtml\">All of it</div>" });

@@ -156,8 +156,9 @@ impl Question<'_> {
         let bits = || Labels::BITS.iter().map(|bit| bit.labels);
         let (labels, protected) = marks;
         bits().all(|bit| {
-            !(labels.holds(bit) && self.label_barred(bit, permit))
-                && !(protected.holds(bit) && self.protected_barred(bit, permit))
+            let barred = labels.holds(bit) && self.label_barred(bit, permit);
+            let minors = protected.holds(bit) && self.protected_barred(bit, permit);
+            !(barred || minors)
         })
     }
 
