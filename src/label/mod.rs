@@ -101,6 +101,17 @@ pub struct Part {
     pub target: Option<Key>,
 }
 
+/// What parts reveal, each kind of part once.
+pub fn distinct(parts: &[Part]) -> Vec<Marks> {
+    let mut distinct = Vec::new();
+    for part in parts {
+        if !distinct.contains(&part.marks) {
+            distinct.push(part.marks);
+        }
+    }
+    distinct
+}
+
 /// The labels of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Labelled {

@@ -50,7 +50,7 @@ struct Kept {
 }
 
 /// What decisions ask of a record.
-type Columns = (Marks, Marks, Vec<Key>, Option<Key>);
+type Columns = (Marks, Vec<Marks>, Vec<Key>, Option<Key>);
 
 impl Kept {
     fn new() -> Kept {
@@ -89,7 +89,7 @@ impl Kept {
             patients.sort();
             let columns = (
                 facts.whole,
-                facts.parts,
+                facts.parts.clone(),
                 patients,
                 facts.organization.clone(),
             );

@@ -76,7 +76,7 @@ pub fn label(
         key: key.clone(),
         patients: Vec::new(),
         whole: labelled.whole,
-        parts: labelled.parts_union(),
+        parts: label::distinct(&labelled.parts),
         serviced: labelled.serviced.interval,
         author: None,
         organization: None,
@@ -121,6 +121,7 @@ pub fn label(
     writer.store(rid, &row, &columns)?;
     index::clear(writer.tx, rid)?;
     index::index(writer.tx, rid, &key, resource, &labelled)?;
+    index::parts(writer.tx, rid, &row.facts.parts)?;
     hits(writer.tx, &patients, labelled.hits, before.as_ref())?;
     if before
         .as_ref()
@@ -197,7 +198,7 @@ impl Before {
     /// Whether anything changed that other records' labels or patients follow.
     fn differs(&self, row: &Row, columns: &Columns, patients: &[i64]) -> bool {
         self.facts.whole != row.facts.whole
-            || self.facts.parts != row.facts.parts
+            || self.facts.parts_union() != row.facts.parts_union()
             || self.regime != columns.regime.column()
             || self.care != columns.care
             || self.day != columns.day
@@ -209,7 +210,7 @@ impl Before {
     /// Whether anything that labels or patients of others may rest on is gone.
     fn loses(&self, row: &Row, patients: &[i64]) -> bool {
         !row.facts.whole.holds(self.facts.whole)
-            || !row.facts.parts.holds(self.facts.parts)
+            || !row.facts.parts_union().holds(self.facts.parts_union())
             || self
                 .patients
                 .iter()

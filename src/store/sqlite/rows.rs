@@ -66,13 +66,7 @@ fn raw(row: &Columns<'_>) -> rusqlite::Result<Raw> {
             conditional_protected: labels(row, 10)?,
             review: row.get(11)?,
         },
-        parts: Marks {
-            labels: labels(row, 12)?,
-            conditional: labels(row, 13)?,
-            protected: labels(row, 14)?,
-            conditional_protected: labels(row, 15)?,
-            review: false,
-        },
+        parts: Vec::new(),
         serviced: match (row.get(16)?, row.get(17)?) {
             (Some(start), Some(end)) => Some(Interval { start, end }),
             _ => None,

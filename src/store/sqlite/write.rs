@@ -345,6 +345,7 @@ impl Writer<'_> {
             hits, regime, care, day, served_from, served_to, author, organization, subjects, derived, parts, body, h_body) \
             VALUES (?1,?2,?3,?4,0,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,?29,?30,?31)";
         let facts = &row.facts;
+        let parts = facts.parts_union();
         self.tx.prepare_cached(sql)?.execute(params![
             rid,
             facts.key.kind.number(),
@@ -360,10 +361,10 @@ impl Writer<'_> {
             facts.whole.protected.column(),
             facts.whole.conditional_protected.column(),
             facts.whole.review,
-            facts.parts.labels.column(),
-            facts.parts.conditional.column(),
-            facts.parts.protected.column(),
-            facts.parts.conditional_protected.column(),
+            parts.labels.column(),
+            parts.conditional.column(),
+            parts.protected.column(),
+            parts.conditional_protected.column(),
             columns.hits.column(),
             columns.regime.column(),
             columns.care,
