@@ -267,6 +267,10 @@ proptest! {
         let last = list(&after);
         let mut kept = Kept::new();
         let mut early: Vec<_> = list(&before).into_iter().map(|(key, r)| (key, Some(r))).collect();
+        // A writer who leaves out a label that came with a record does not lower it.
+        for record in early.iter_mut().filter_map(|(_, record)| record.as_mut()) {
+            record.as_object_mut().unwrap().remove("meta");
+        }
         dice.shuffle(&mut early);
         for batch in early.chunks(5) {
             kept.write(batch);

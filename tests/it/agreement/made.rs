@@ -59,36 +59,43 @@ pub struct Made {
     pub rules: u32,
 }
 
-fn item() -> impl Strategy<Value = Item> {
-    let mixed = (0..3usize, vec(0..CODES.len(), 1..4), any::<bool>());
+fn item(patient: usize) -> impl Strategy<Value = Item> {
+    // Classes that only count beside a diagnosis come with it often enough.
+    let code = || prop_oneof![3 => 0..CODES.len(), 1 => select(vec![9usize, 10, 10, 4])];
+    let mixed = (0..3usize, vec(code(), 1..4), any::<bool>());
     let codes = prop_oneof![
         1 => vec(0..3usize, 1..3),
         3 => mixed.prop_map(|(plain, mut codes, first)| {
             codes.insert(if first { 0 } else { codes.len() }, plain);
             codes
         }),
-        1 => vec(0..CODES.len(), 1..4),
+        1 => vec(code(), 1..4),
     ];
-    // Types that can be shown in part come more often.
-    let kind = prop_oneof![2 => 0..17u8, 1 => select(vec![0u8, 10, 11, 14, 15])];
-    let patient =
-        prop_oneof![2 => Just(0usize), 4 => Just(1usize), 3 => Just(2usize), 1 => 3..5usize];
-    (kind, patient, codes, vec(1..8usize, 0..4), any::<u16>()).prop_map(
-        |(kind, patient, codes, links, more)| Item {
+    // Types that can be shown in part, and what they point at, come more often.
+    let kind = prop_oneof![2 => 0..17u8, 2 => select(vec![0u8, 2, 4, 8, 8, 10, 11, 14, 15])];
+    (kind, codes, vec(1..6usize, 0..4), any::<u16>()).prop_map(move |(kind, codes, links, more)| {
+        Item {
             kind,
             patient,
             codes,
             links,
             more,
-        },
-    )
+        }
+    })
+}
+
+/// Records of one patient that point at each other.
+fn episode() -> impl Strategy<Value = Vec<Item>> {
+    let patient =
+        prop_oneof![2 => Just(0usize), 4 => Just(1usize), 3 => Just(2usize), 1 => 3..5usize];
+    patient.prop_flat_map(|patient| vec(item(patient), 3..10))
 }
 
 /// A generated store.
 pub fn made() -> impl Strategy<Value = Made> {
-    let consents = vec((0..12u8, select(vec![1usize, 2, 1, 2, 0])), 0..4);
-    (vec(item(), 10..28), consents, any::<u32>()).prop_map(|(items, consents, rules)| Made {
-        items,
+    let consents = vec((0..12u8, select(vec![1usize, 2, 1, 2, 0])), 0..5);
+    (vec(episode(), 2..5), consents, any::<u32>()).prop_map(|(episodes, consents, rules)| Made {
+        items: episodes.concat(),
         consents,
         rules,
     })
@@ -117,12 +124,18 @@ pub fn records(made: &Made) -> Vec<Value> {
     }
     let mut keys: Vec<(String, usize)> = Vec::new();
     for (at, item) in made.items.iter().enumerate() {
+        // A Condition names the visit that it is a diagnosis of, which comes after it.
+        let visit = made.items.iter().enumerate().skip(at + 1).take(3);
+        let visit = visit.filter(|(_, next)| next.kind < 2 && next.patient == item.patient);
+        let visit: Option<String> = visit.map(|(at, _)| format!("Encounter/r{at}")).next();
+        let visit = visit.filter(|_| matches!(item.kind, 2 | 3) && item.more & 0x1000 != 0);
         let links: Vec<&str> = item
             .links
             .iter()
             .filter_map(|back| keys.get(keys.len().checked_sub(*back)?))
             .filter(|(_, patient)| *patient == item.patient || item.more & 0x100 != 0)
             .map(|(key, _)| key.as_str())
+            .chain(visit.as_deref())
             .collect();
         let record = clinical(at, item, &links);
         let kind = record["resourceType"].as_str().unwrap();
