@@ -99,6 +99,9 @@ pub struct Asked<'a> {
     pub key: &'a Key,
     /// Its labels, those of its parts included.
     pub labels: Labels,
+    /// Its labels and those of the parts that the requester would be shown: what is taken out can't
+    /// open a record, or its being there would show.
+    pub shown: Labels,
     /// When its service took place.
     pub serviced: Option<Interval>,
 }
@@ -132,9 +135,11 @@ impl Condition {
     }
 
     /// Whether it covers this record. A record without a service date is covered by a denial's
-    /// period and not by a permission's: the caller says which.
-    pub fn covers(&self, record: Asked<'_>, undated: bool) -> bool {
-        self.labels.is_none_or(|labels| labels.meets(record.labels))
+    /// period and not by a permission's; a denial reaches what any part says, a permission what is
+    /// shown: the caller says which.
+    pub fn covers(&self, record: Asked<'_>, denies: bool) -> bool {
+        let said = if denies { record.labels } else { record.shown };
+        self.labels.is_none_or(|labels| labels.meets(said))
             && self.kinds.is_none_or(|kinds| kinds.has(record.key.kind))
             && self
                 .records
@@ -143,7 +148,7 @@ impl Condition {
             && match (self.serviced, record.serviced) {
                 (None, _) => true,
                 (Some(window), Some(serviced)) => window.both(serviced).is_some(),
-                (Some(_), None) => undated,
+                (Some(_), None) => denies,
             }
     }
 

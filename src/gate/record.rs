@@ -4,7 +4,7 @@
 use crate::{
     faces::{self, Face, Stamp},
     fhir::{Key, Node, Resource, ResourceError},
-    label::{Labelled, Marks, Part},
+    label::{self, Labelled, Marks, Part},
     policy::Facts,
     statute::Labels,
 };
@@ -52,7 +52,7 @@ pub struct Released {
 
 /// A row as the store keeps it: the store's side of the doors `from_row` and `into_row`.
 pub struct Row {
-    /// What decisions ask.
+    /// What decisions ask; what its parts reveal is read from `parts`.
     pub facts: Facts,
     /// Version and time of the full face.
     pub full: Stamp,
@@ -82,15 +82,18 @@ impl Sealed {
             Some(body) if body.is_empty() => Household::Same,
             Some(body) => Household::Other(unframe(&body).ok_or(Damaged)?.0),
         };
+        let parts = parts_from_json(&row.parts).ok_or(Damaged)?;
+        let mut facts = row.facts;
+        facts.parts = label::distinct(&parts);
         Ok(Sealed {
-            facts: row.facts,
+            facts,
             full: row.full,
             household: row.household,
             faces: Faces {
                 full,
                 incoming,
                 household,
-                parts: parts_from_json(&row.parts).ok_or(Damaged)?,
+                parts,
             },
             targets: row.targets,
         })

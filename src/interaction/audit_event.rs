@@ -211,7 +211,7 @@ fn sealed(kind: Kind, found: &Found) -> Result<Sealed, Refusal> {
         key: Key { kind, id },
         patients: Vec::new(),
         whole: Marks::NONE,
-        parts: Marks::NONE,
+        parts: Vec::new(),
         serviced: None,
         author: None,
         organization: None,

@@ -76,6 +76,11 @@ impl Marks {
         self.labels.is_none() && self.conditional.is_none()
     }
 
+    /// Whether all of `other` is in it.
+    pub fn holds(self, other: Marks) -> bool {
+        self.and(other) == self
+    }
+
     /// What counts once the patient's current hits are known.
     pub fn effective(self, hits: Labels) -> (Labels, Labels) {
         (
@@ -94,6 +99,17 @@ pub struct Part {
     pub marks: Marks,
     /// The record that it points at, where it is a reference to a labelled record.
     pub target: Option<Key>,
+}
+
+/// What parts reveal, each kind of part once.
+pub fn distinct(parts: &[Part]) -> Vec<Marks> {
+    let mut distinct = Vec::new();
+    for part in parts {
+        if !distinct.contains(&part.marks) {
+            distinct.push(part.marks);
+        }
+    }
+    distinct
 }
 
 /// The labels of a record.
@@ -500,13 +516,16 @@ impl<'r> Work<'r> {
         if self.around.self_paid {
             self.whole = self.whole.and(Marks::always(Labels::SELF_PAID));
         }
-        let (Some(born), Some(day)) = (self.around.subject.born, self.serviced.day) else {
-            return;
+        let age = match (self.around.subject.born, self.serviced.day) {
+            (Some(born), Some(day)) => Some(calendar::age(born, day)),
+            _ => None,
         };
-        let age = calendar::age(born, day);
-        let own = self.treated_as_adult(age) || self.care.minor_consented;
-        let plain = self.whole.is_none() && self.parts.is_empty();
-        if age < 18 && own && plain && !place::never_whole(self.resource) {
+        // What happened in an Encounter has it from there, line by line. Whatever else is labelled: the
+        // rest of such care is the minor's own too.
+        let kind = self.resource.kind().name();
+        let consented = kind == "Encounter" && self.care.minor_consented;
+        let own = consented || age.is_some_and(|age| self.treated_as_adult(age));
+        if age.is_none_or(|age| age < 18) && own && !place::never_whole(self.resource) {
             self.whole = self.whole.and(Marks::always(Labels::MINOR_CONSENTED));
         }
     }

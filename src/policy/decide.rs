@@ -9,7 +9,6 @@ use super::{
 };
 use crate::{
     consent::{Asked, Clause, Condition},
-    fhir::Key,
     label::{DIRECTORY, Marks},
     scope::Actions,
     statute::{Labels, Reason},
@@ -243,7 +242,15 @@ fn against(
             });
         }
     }
-    let asked = asked(&facts.key, labels.and(facts.parts.effective(hits).0), facts);
+    let cut = cut(lane, lanes, facts, hits);
+    let parts = facts.parts.iter();
+    let shown = parts.filter(|part| !cut.takes(**part));
+    let asked = Asked {
+        key: &facts.key,
+        labels: labels.and(facts.parts_union().effective(hits).0),
+        shown: shown.fold(labels, |all, part| all.and(part.effective(hits).0)),
+        serviced: facts.serviced,
+    };
     if lane
         .restrictions
         .iter()
@@ -265,14 +272,6 @@ fn against(
         });
     }
     reasons
-}
-
-fn asked<'f>(key: &'f Key, labels: Labels, facts: &'f Facts) -> Asked<'f> {
-    Asked {
-        key,
-        labels,
-        serviced: facts.serviced,
-    }
 }
 
 fn exempt(bar: &Bar, lanes: &Lanes, facts: &Facts) -> bool {
@@ -309,37 +308,38 @@ fn within(lane: &Lane, record: Asked<'_>) -> bool {
     named && in_window
 }
 
-fn basis(lane: &Lane, lanes: &Lanes, facts: &Facts, hits: Labels) -> Basis {
+/// What the bars of a lane take out.
+fn cut(lane: &Lane, lanes: &Lanes, facts: &Facts, hits: Labels) -> Cut {
     let mut cut = Cut {
         labels: Labels::NONE,
         protected: Labels::NONE,
         hits,
     };
-    let mut partial = Vec::new();
-    let (labels, protected) = facts.parts.effective(hits);
     for bar in lane.bars.iter().filter(|bar| !exempt(bar, lanes, facts)) {
-        let meets = match bar.on {
-            On::Labels(mask) => {
-                cut.labels = cut.labels.and(mask);
-                labels.meets(mask)
-            }
-            On::Protected(mask) => {
-                cut.protected = cut.protected.and(mask);
-                protected.meets(mask)
-            }
-            On::Kinds(_) => false,
-        };
-        if meets {
-            partial.push(bar.reason);
+        match bar.on {
+            On::Labels(mask) => cut.labels = cut.labels.and(mask),
+            On::Protected(mask) => cut.protected = cut.protected.and(mask),
+            On::Kinds(_) => {}
         }
     }
+    cut
+}
+
+fn basis(lane: &Lane, lanes: &Lanes, facts: &Facts, hits: Labels) -> Basis {
+    let (labels, protected) = facts.parts_union().effective(hits);
+    let bars = lane.bars.iter().filter(|bar| !exempt(bar, lanes, facts));
+    let met = bars.filter(|bar| match bar.on {
+        On::Labels(mask) => labels.meets(mask),
+        On::Protected(mask) => protected.meets(mask),
+        On::Kinds(_) => false,
+    });
     Basis {
         ground: lane.ground,
         face: lane.face,
-        cuts: vec![vec![cut]],
+        cuts: vec![vec![cut(lane, lanes, facts, hits)]],
         hits,
         restrictions: lane.restrictions.clone(),
         may_know: lane.may_know,
-        partial,
+        partial: met.map(|bar| bar.reason).collect(),
     }
 }

@@ -138,13 +138,13 @@ impl Lens {
         let mut pieces = vec![Sql::kinds(&format!("{r}.kind"), lane.kinds)];
         pieces.extend(lane.bars.iter().map(|bar| self.bar(bar, r, of)));
         if let Some(clause) = &lane.within {
-            pieces.push(clause_sql(clause, r, false, of));
+            pieces.push(self.clause(lane, clause, r, false, of));
         }
         if let Some(windows) = &lane.windows {
             pieces.push(in_windows(windows, r));
         }
         for clause in &lane.restrictions {
-            pieces.push(clause_sql(clause, r, true, of).not());
+            pieces.push(self.clause(lane, clause, r, true, of).not());
         }
         if let FaceKind::Household(_) = lane.face {
             pieces.push(Sql::text(&format!("{r}.h_body IS NOT NULL")));
@@ -152,7 +152,7 @@ impl Lens {
             // What can't be without a reference to what a restriction hides.
             let needed =
                 format!("reference f ON f.target = t.rid AND f.needed = 1 AND f.rid = {r}.rid");
-            pieces.push(restricted(&lane.restrictions, &needed, of).not());
+            pieces.push(self.restricted(lane, &needed, of).not());
         }
         if let Some(entry) = e {
             pieces.push(self.entry(lane, r, entry, of));
@@ -179,27 +179,13 @@ impl Lens {
 
     /// Whether an index entry exists for the requester: its element is not taken out.
     fn entry(&self, lane: &Lane, r: &str, entry: Entry<'_>, of: State) -> Sql {
-        let (e, hits) = (entry.alias, of.hits);
+        let e = entry.alias;
         if !lane.may_know && is_hidden_meta(entry.param) {
             return Sql::truth(false);
         }
         let mut pieces = Vec::new();
         match lane.face {
-            FaceKind::Full => {
-                for bar in &lane.bars {
-                    let stands = match bar.on {
-                        On::Labels(mask) => {
-                            meets(&format!("({e}.labels | ({e}.conditional & {hits}))"), mask)
-                        }
-                        On::Protected(mask) => meets(
-                            &format!("({e}.protected | ({e}.c_protected & {hits}))"),
-                            mask,
-                        ),
-                        On::Kinds(_) => continue,
-                    };
-                    pieces.push(Sql::any([stands.not(), self.exempt(bar, r)]));
-                }
-            }
+            FaceKind::Full => pieces.push(self.stays(lane, r, e, of)),
             FaceKind::Household(seat) => {
                 pieces.push(Sql::text(&format!("({e}.labels | {e}.conditional) = 0")));
                 pieces.push(Sql::kinds(
@@ -210,9 +196,100 @@ impl Lens {
         }
         if entry.is_reference && !lane.restrictions.is_empty() {
             let target = format!("(SELECT {e}.target AS target) f ON f.target = t.rid");
-            pieces.push(restricted(&lane.restrictions, &target, of).not());
+            pieces.push(self.restricted(lane, &target, of).not());
         }
         Sql::all(pieces)
+    }
+
+    /// Whether what the row `e` is about (an index entry, a part) is not taken out of the record `r`.
+    fn stays(&self, lane: &Lane, r: &str, e: &str, of: State) -> Sql {
+        let hits = of.hits;
+        let bars = lane.bars.iter().filter_map(|bar| {
+            let stands = match bar.on {
+                On::Labels(mask) => {
+                    meets(&format!("({e}.labels | ({e}.conditional & {hits}))"), mask)
+                }
+                On::Protected(mask) => meets(
+                    &format!("({e}.protected | ({e}.c_protected & {hits}))"),
+                    mask,
+                ),
+                On::Kinds(_) => return None,
+            };
+            Some(Sql::any([stands.not(), self.exempt(bar, r)]))
+        });
+        Sql::all(bars)
+    }
+
+    /// Whether a clause covers the record. A denial (`denies`) covers what has no date and reaches what
+    /// any part says, and its exceptions need a date and reach what is shown; a permission the other way
+    /// round.
+    fn clause(&self, lane: &Lane, clause: &Clause, r: &str, denies: bool, of: State) -> Sql {
+        let on = self.condition(lane, &clause.on, r, denies, of);
+        let except = clause.except.iter();
+        let except = except.map(|except| self.condition(lane, except, r, !denies, of));
+        Sql::all([on, Sql::any(except).not()])
+    }
+
+    fn condition(
+        &self,
+        lane: &Lane,
+        condition: &Condition,
+        r: &str,
+        denies: bool,
+        of: State,
+    ) -> Sql {
+        let mut pieces = Vec::new();
+        if let Some(labels) = condition.labels {
+            pieces.push(self.says(lane, labels, r, denies, of));
+        }
+        if let Some(kinds) = condition.kinds {
+            pieces.push(Sql::kinds(&format!("{r}.kind"), kinds));
+        }
+        if let Some(records) = &condition.records {
+            pieces.push(Sql::any(records.iter().map(|key| is_record(r, key))));
+        }
+        if let Some(serviced) = condition.serviced {
+            let mut sql = overlaps(r, serviced);
+            if denies {
+                sql = Sql::any([sql, Sql::text(&format!("{r}.served_from IS NULL"))]);
+            }
+            pieces.push(sql);
+        }
+        Sql::all(pieces)
+    }
+
+    /// Whether the record, or one of its parts, reveals any of `labels`: any part for a denial, one that
+    /// is shown for a permission.
+    fn says(&self, lane: &Lane, labels: Labels, r: &str, denies: bool, of: State) -> Sql {
+        let (whole, hits) = (effective(r, of), of.hits);
+        if denies {
+            let all = format!("({whole} | {r}.p_labels | ({r}.p_conditional & {hits}))");
+            return meets(&all, labels);
+        }
+        let mut part = Sql::text(&format!(
+            "EXISTS (SELECT 1 FROM part p WHERE p.rid = {r}.rid AND "
+        ));
+        let says = meets(&format!("(p.labels | (p.conditional & {hits}))"), labels);
+        part.add(Sql::all([says, self.stays(lane, r, "p", of)]))
+            .push(")");
+        Sql::any([meets(&format!("({whole})"), labels), part])
+    }
+
+    /// Whether a record `t` of the patient `q`, joined by `joined`, is one that a restriction hides. Who
+    /// the patient is stays known.
+    fn restricted(&self, lane: &Lane, joined: &str, of: State) -> Sql {
+        let patient = Kind::named("Patient").map_or(-1, Kind::number);
+        let mut sql = Sql::text(&format!(
+            "EXISTS (SELECT 1 FROM record t JOIN {joined} \
+             JOIN record_patient o ON o.rid = t.rid AND o.own = 1 AND o.patient = q.patient \
+             WHERE t.deleted = 0 AND t.kind <> {patient} AND "
+        ));
+        let any = lane
+            .restrictions
+            .iter()
+            .map(|clause| self.clause(lane, clause, "t", true, of));
+        sql.add(Sql::any(any)).push(")");
+        sql
     }
 
     /// The types whose household face keeps all that the parameter reads.
@@ -236,22 +313,6 @@ fn is_hidden_meta(param: &Param) -> bool {
     [params::TAG, params::SOURCE].contains(&param.code)
 }
 
-/// Whether a record `t` of the patient `q`, joined by `joined`, is one that a restriction hides. Who
-/// the patient is stays known.
-fn restricted(restrictions: &[Clause], joined: &str, of: State) -> Sql {
-    let patient = Kind::named("Patient").map_or(-1, Kind::number);
-    let mut sql = Sql::text(&format!(
-        "EXISTS (SELECT 1 FROM record t JOIN {joined} \
-         JOIN record_patient o ON o.rid = t.rid AND o.own = 1 AND o.patient = q.patient \
-         WHERE t.deleted = 0 AND t.kind <> {patient} AND "
-    ));
-    let any = restrictions
-        .iter()
-        .map(|clause| clause_sql(clause, "t", true, of));
-    sql.add(Sql::any(any)).push(")");
-    sql
-}
-
 fn effective(r: &str, of: State) -> String {
     let State { hits, tightening } = of;
     format!("{r}.labels | ({r}.conditional & {hits}) | {tightening}")
@@ -268,43 +329,6 @@ fn meets(column: &str, mask: Labels) -> Sql {
 
 fn is(r: &str, column: &str, number: i64) -> Sql {
     Sql::text(&format!("COALESCE({r}.{column} = {number}, 1=0)"))
-}
-
-/// Whether a clause covers the record; for a denial (`undated`) what has no date is covered, and an
-/// exception needs one; for a permission the other way round.
-fn clause_sql(clause: &Clause, r: &str, undated: bool, of: State) -> Sql {
-    let on = condition(&clause.on, r, undated, of);
-    let except = clause
-        .except
-        .iter()
-        .map(|except| condition(except, r, !undated, of));
-    Sql::all([on, Sql::any(except).not()])
-}
-
-fn condition(condition: &Condition, r: &str, undated: bool, of: State) -> Sql {
-    let mut pieces = Vec::new();
-    if let Some(labels) = condition.labels {
-        let hits = of.hits;
-        let all = format!(
-            "({} | {r}.p_labels | ({r}.p_conditional & {hits}))",
-            effective(r, of)
-        );
-        pieces.push(meets(&all, labels));
-    }
-    if let Some(kinds) = condition.kinds {
-        pieces.push(Sql::kinds(&format!("{r}.kind"), kinds));
-    }
-    if let Some(records) = &condition.records {
-        pieces.push(Sql::any(records.iter().map(|key| is_record(r, key))));
-    }
-    if let Some(serviced) = condition.serviced {
-        let mut sql = overlaps(r, serviced);
-        if undated {
-            sql = Sql::any([sql, Sql::text(&format!("{r}.served_from IS NULL"))]);
-        }
-        pieces.push(sql);
-    }
-    Sql::all(pieces)
 }
 
 fn is_record(r: &str, key: &Key) -> Sql {

@@ -22,6 +22,7 @@ mod changes;
 mod harness;
 mod import;
 mod kill;
+mod labels;
 mod matrix;
 mod oracle;
 mod server;

@@ -50,7 +50,7 @@ fn probes(more: &[Marks]) -> Vec<Marks> {
 }
 
 proptest! {
-    #![proptest_config(config(20_000))]
+    #![proptest_config(config(12_000))]
 
     #[test]
     fn decide_releases_exactly_what_the_oracle_does(

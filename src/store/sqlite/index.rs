@@ -24,8 +24,24 @@ pub fn clear(write: &Connection, rid: i64) -> Result<(), StoreError> {
         "DELETE FROM index_string WHERE rid = ?1",
         "DELETE FROM index_reference WHERE rid = ?1",
         "DELETE FROM index_uri WHERE rid = ?1",
+        "DELETE FROM part WHERE rid = ?1",
     ] {
         write.prepare_cached(sql)?.execute([rid])?;
+    }
+    Ok(())
+}
+
+/// What its parts reveal.
+pub fn parts(write: &Connection, rid: i64, parts: &[Marks]) -> Result<(), StoreError> {
+    let mut sql = write.prepare_cached("INSERT INTO part VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for marks in parts {
+        sql.execute(params![
+            rid,
+            marks.labels.column(),
+            marks.conditional.column(),
+            marks.protected.column(),
+            marks.conditional_protected.column()
+        ])?;
     }
     Ok(())
 }

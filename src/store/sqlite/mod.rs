@@ -7,6 +7,7 @@ mod neighbours;
 mod relabel;
 mod rows;
 mod search;
+mod spread;
 mod standing;
 mod write;
 
@@ -201,7 +202,7 @@ impl SqliteStore {
 
     /// Whether relabelling is still to be finished.
     pub fn is_pending(&self) -> Result<bool, StoreError> {
-        self.with(relabel::is_pending)
+        self.with(spread::is_pending)
     }
 
     /// Writes a batch on the calling thread.

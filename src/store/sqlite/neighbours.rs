@@ -177,7 +177,7 @@ pub fn organization(read: &Connection, resource: &Resource) -> Result<Option<i64
         return Ok(Some(keys::locate(read, &key)?));
     }
     for key in crate::label::hops::encounters(resource) {
-        let sql = "SELECT organization FROM record WHERE kind = ?1 AND id = ?2";
+        let sql = "SELECT organization FROM record WHERE kind = ?1 AND id = ?2 AND deleted = 0";
         let found: Option<Option<i64>> = read
             .prepare_cached(sql)?
             .query_row(params![key.kind.number(), key.id.as_str()], |row| {

@@ -1,12 +1,10 @@
-//! Labelling a record in its surroundings, and letting labels travel: in the transaction up to a
-//! bound, and beyond it under a tightening mask until a later transaction has finished
-//! (SEMANTICS section 6: tighten first, loosen last).
+//! Labelling a record in its surroundings.
 
-use super::{index, neighbours, rows, write::Writer};
+use super::{index, neighbours, rows, spread, write::Writer};
 use crate::{
     faces::{self, Stamp},
-    fhir::{Instant, Kind, Resource},
-    gate::{Row, amend, seal},
+    fhir::{Kind, Resource},
+    gate::{Row, seal},
     label::{self, Labelled},
     policy::{Facts, Settings},
     statute::{
@@ -16,9 +14,6 @@ use crate::{
     store::{StoreError, subjects},
 };
 use rusqlite::{Connection, params};
-
-/// The most records that one transaction relabels.
-const BOUND: usize = 20_000;
 
 /// The columns of a record that are no part of [`Row`].
 #[derive(Debug)]
@@ -86,7 +81,7 @@ pub fn label(
         key: key.clone(),
         patients: Vec::new(),
         whole: labelled.whole,
-        parts: labelled.parts_union(),
+        parts: label::distinct(&labelled.parts),
         serviced: labelled.serviced.interval,
         author: None,
         organization: None,
@@ -100,8 +95,14 @@ pub fn label(
         },
     };
     let household_hash = household_hash(resource, &labelled, key.kind, writer.settings);
-    let household = match &before {
-        Some(before) if before.household_hash == household_hash => before.household.clone(),
+    if let Some(before) = &before {
+        let first = || (before.household_hash, before.household.clone());
+        writer.faces.entry(rid).or_insert_with(first);
+    }
+    // Labels may come and go within a transaction; the face moves only if it ends as another.
+    let household = match (&before, writer.faces.get(&rid)) {
+        (_, Some((hash, stamp))) if *hash == household_hash => stamp.clone(),
+        (Some(before), _) if before.household_hash == household_hash => before.household.clone(),
         _ => Stamp {
             version: version().into(),
             updated: writer.at,
@@ -125,12 +126,16 @@ pub fn label(
     writer.store(rid, &row, &columns)?;
     index::clear(writer.tx, rid)?;
     index::index(writer.tx, rid, &key, resource, &labelled)?;
+    index::parts(writer.tx, rid, &row.facts.parts)?;
     hits(writer.tx, &patients, labelled.hits, before.as_ref())?;
     if before
         .as_ref()
         .is_none_or(|before| before.differs(&row, &columns, &patients))
     {
         writer.queue_dependents(rid)?;
+    }
+    if before.is_some_and(|before| before.loses(&row, &patients)) {
+        spread::loosened(writer, rid)?;
     }
     Ok(())
 }
@@ -199,7 +204,7 @@ impl Before {
     /// Whether anything changed that other records' labels or patients follow.
     fn differs(&self, row: &Row, columns: &Columns, patients: &[i64]) -> bool {
         self.facts.whole != row.facts.whole
-            || self.facts.parts != row.facts.parts
+            || self.facts.parts_union() != row.facts.parts_union()
             || self.regime != columns.regime.column()
             || self.care != columns.care
             || self.day != columns.day
@@ -207,6 +212,16 @@ impl Before {
             || self.organization != columns.organization
             || self.subjects != columns.subjects
             || self.patients != patients
+    }
+
+    /// Whether anything that labels or patients of others may rest on is gone.
+    fn loses(&self, row: &Row, patients: &[i64]) -> bool {
+        !row.facts.whole.holds(self.facts.whole)
+            || !row.facts.parts_union().holds(self.facts.parts_union())
+            || self
+                .patients
+                .iter()
+                .any(|patient| !patients.contains(patient))
     }
 }
 
@@ -312,81 +327,4 @@ pub fn recompute_hits(tx: &Connection, patient: i64) -> Result<(), StoreError> {
     tx.prepare_cached("UPDATE patient_state SET hits = ?2 WHERE patient = ?1")?
         .execute(params![patient, hits.column()])?;
     Ok(())
-}
-
-/// Relabels what is queued, and what that queues, up to the bound; what is left over is put down as
-/// pending, and everything of its patients is hidden from whoever a label may hide it from.
-pub fn spread(writer: &mut Writer<'_>) -> Result<(), StoreError> {
-    let mut done = 0;
-    while let Some(rid) = writer.queue.pop() {
-        if done >= BOUND {
-            writer.queue.push(rid);
-            break;
-        }
-        done += 1;
-        again(writer, rid)?;
-    }
-    for rid in std::mem::take(&mut writer.queue) {
-        writer
-            .tx
-            .prepare_cached("INSERT OR IGNORE INTO pending (rid) VALUES (?1)")?
-            .execute([rid])?;
-        let sql = "UPDATE patient_state SET tightening = ?2 WHERE patient IN \
-                   (SELECT patient FROM record_patient WHERE rid = ?1 AND own = 1)";
-        writer
-            .tx
-            .prepare_cached(sql)?
-            .execute(params![rid, Labels::ALL.column()])?;
-    }
-    Ok(())
-}
-
-fn again(writer: &mut Writer<'_>, rid: i64) -> Result<(), StoreError> {
-    let Some(found) = rows::by_number(writer.tx, rid)?.filter(|found| !found.deleted) else {
-        return Ok(());
-    };
-    let resource = amend(&found.sealed).map_err(|_| StoreError::Damaged)?;
-    label(writer, rid, &resource, None, Some(&found))
-}
-
-/// Finishes what earlier transactions left pending, a bounded piece at a time, then loosens.
-pub fn finish(
-    connection: &mut Connection,
-    at: Instant,
-    settings: Settings,
-) -> Result<(), StoreError> {
-    loop {
-        let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        let pending: Vec<i64> = tx
-            .prepare_cached("SELECT rid FROM pending LIMIT 2000")?
-            .query_map([], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        if pending.is_empty() {
-            return Ok(());
-        }
-        for rid in &pending {
-            tx.prepare_cached("DELETE FROM pending WHERE rid = ?1")?
-                .execute([rid])?;
-        }
-        let mut writer = Writer {
-            tx: &tx,
-            at,
-            settings,
-            fail_closed: true,
-            remembered: neighbours::Memory::default(),
-            queue: pending,
-        };
-        spread(&mut writer)?;
-        let sql = "UPDATE patient_state SET tightening = 0 WHERE tightening <> 0 AND NOT EXISTS \
-                   (SELECT 1 FROM pending p JOIN record_patient q ON q.rid = p.rid WHERE q.patient = patient_state.patient)";
-        tx.execute(sql, [])?;
-        tx.commit()?;
-    }
-}
-
-/// Whether something is left pending.
-pub fn is_pending(read: &Connection) -> Result<bool, StoreError> {
-    Ok(read
-        .prepare_cached("SELECT 1 FROM pending LIMIT 1")?
-        .exists([])?)
 }

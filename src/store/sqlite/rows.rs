@@ -66,13 +66,7 @@ fn raw(row: &Columns<'_>) -> rusqlite::Result<Raw> {
             conditional_protected: labels(row, 10)?,
             review: row.get(11)?,
         },
-        parts: Marks {
-            labels: labels(row, 12)?,
-            conditional: labels(row, 13)?,
-            protected: labels(row, 14)?,
-            conditional_protected: labels(row, 15)?,
-            review: false,
-        },
+        parts: Vec::new(),
         serviced: match (row.get(16)?, row.get(17)?) {
             (Some(start), Some(end)) => Some(Interval { start, end }),
             _ => None,
@@ -129,6 +123,7 @@ pub fn facts(read: &Connection, rid: i64) -> Result<Option<Facts>, StoreError> {
 fn found(read: &Connection, raw: Raw) -> Result<Found, StoreError> {
     let mut row = raw.row;
     let mut patients = Vec::new();
+    // A deleted record names nobody any more.
     if raw.subjects > 0 && !raw.deleted {
         let sql = "SELECT q.patient, l.kind, l.id FROM record_patient q JOIN locator l ON l.rid = q.patient \
                    WHERE q.rid = ?1 AND q.own = 1";

@@ -1,13 +1,15 @@
 //! The write path: a batch of changes in one transaction, and what each change sets off.
 
-use super::{index, keys, neighbours, relabel, rows};
+use super::{index, keys, neighbours, relabel, rows, spread};
 use crate::{
+    faces::Stamp,
     fhir::{Instant, Key, Resource},
     gate::{Row, amend, canonical},
     policy::Settings,
     store::{Batch, Change, Expect, StoreError, WriteError, Written, subjects},
 };
 use rusqlite::{Connection, Transaction, params};
+use std::collections::{HashMap, HashSet};
 
 /// A transaction at work.
 pub struct Writer<'t> {
@@ -23,6 +25,12 @@ pub struct Writer<'t> {
     pub remembered: neighbours::Memory,
     /// Records whose labels may have to change.
     pub queue: Vec<i64>,
+    /// Records whose loss of labels was followed up, or that started over.
+    pub loosened: HashSet<i64>,
+    /// Patients whose hits must be counted anew.
+    pub recount: HashSet<i64>,
+    /// What the household saw before the transaction: a hash, and its version.
+    pub faces: HashMap<i64, (i64, Stamp)>,
 }
 
 /// Writes a batch; all of it or nothing.
@@ -30,14 +38,8 @@ pub fn batch(connection: &mut Connection, batch: Batch) -> Result<Vec<Written>, 
     let tx = connection
         .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
         .map_err(StoreError::from)?;
-    let mut writer = Writer {
-        tx: &tx,
-        at: batch.at,
-        settings: batch.settings,
-        fail_closed: batch.fail_closed,
-        remembered: neighbours::Memory::default(),
-        queue: Vec::new(),
-    };
+    let mut writer = Writer::new(&tx, batch.at, batch.settings);
+    writer.fail_closed = batch.fail_closed;
     // In an order in which what labels depend on comes first; the answer keeps the caller's order.
     let mut changes: Vec<(usize, Change)> = batch.changes.into_iter().enumerate().collect();
     changes.sort_by_key(|(at, change)| (rank(&change.key), *at));
@@ -45,9 +47,9 @@ pub fn batch(connection: &mut Connection, batch: Batch) -> Result<Vec<Written>, 
     for (at, change) in changes {
         written.push((at, writer.change(change)?));
     }
-    relabel::spread(&mut writer)?;
+    spread::spread(&mut writer)?;
     tx.commit().map_err(StoreError::from)?;
-    relabel::finish(connection, batch.at, batch.settings)?;
+    spread::finish(connection, batch.at, batch.settings)?;
     written.sort_by_key(|(at, _)| *at);
     Ok(written.into_iter().map(|(_, written)| written).collect())
 }
@@ -99,6 +101,23 @@ fn rank(key: &Key) -> usize {
         .unwrap_or(before_claims)
 }
 
+impl<'t> Writer<'t> {
+    /// A transaction at its beginning.
+    pub fn new(tx: &'t Transaction<'t>, at: Instant, settings: Settings) -> Writer<'t> {
+        Writer {
+            tx,
+            at,
+            settings,
+            fail_closed: true,
+            remembered: neighbours::Memory::default(),
+            queue: Vec::new(),
+            loosened: HashSet::new(),
+            recount: HashSet::new(),
+            faces: HashMap::new(),
+        }
+    }
+}
+
 impl Writer<'_> {
     fn change(&mut self, change: Change) -> Result<Written, WriteError> {
         let rid = keys::locate(self.tx, &change.key)?;
@@ -144,6 +163,7 @@ impl Writer<'_> {
         let named = subjects::named(&resource);
         let next = old.map_or(1, |old| old.seq + 1);
         self.archive(rid)?;
+        self.let_go(rid)?;
         self.clear(rid)?;
         index::references(self.tx, rid, &resource)?;
         index::patients(self.tx, rid, key, &named)?;
@@ -160,7 +180,17 @@ impl Writer<'_> {
         };
         self.remembered.forget(&old.sealed.facts().key.clone());
         self.archive(rid)?;
+        self.let_go(rid)?;
         self.queue_dependents(rid)?;
+        spread::loosened(self, rid)?;
+        let before = self.named_by(rid)?;
+        self.queue.extend(before);
+        self.run("DELETE FROM directive_names WHERE rid = ?1", rid)?;
+        self.run(
+            "UPDATE patient_state SET born = NULL WHERE patient = ?1",
+            rid,
+        )?;
+        self.queue_patient(rid)?;
         self.clear(rid)?;
         let sql = "UPDATE record SET deleted = 1, seq = seq + 1, version = ?2, updated = ?3, h_version = ?2, h_updated = ?3, \
                    h_hash = 0, hits = 0 WHERE rid = ?1";
@@ -267,6 +297,26 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// Queues what the last version reached and the next may not: records that took their patients
+    /// and labels from it, patients whom it flagged.
+    fn let_go(&mut self, rid: i64) -> Result<(), StoreError> {
+        let sql = "SELECT f.target FROM reference f JOIN record t ON t.rid = f.target WHERE f.rid = ?1 AND t.derived = 1";
+        let mut query = self.tx.prepare_cached(sql)?;
+        for target in query.query_map([rid], |row| row.get(0))? {
+            self.queue.push(target?);
+        }
+        let mut query = self
+            .tx
+            .prepare_cached("SELECT patient FROM flag WHERE rid = ?1")?;
+        let flagged: Vec<i64> = query
+            .query_map([rid], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for patient in flagged {
+            self.queue_patient(patient)?;
+        }
+        Ok(())
+    }
+
     /// Queues all records of a patient.
     fn queue_patient(&mut self, patient: i64) -> Result<(), StoreError> {
         let sql = "SELECT rid FROM record_patient WHERE patient = ?1 AND own = 1 AND rid <> ?1";
@@ -295,6 +345,7 @@ impl Writer<'_> {
             hits, regime, care, day, served_from, served_to, author, organization, subjects, derived, parts, body, h_body) \
             VALUES (?1,?2,?3,?4,0,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,?29,?30,?31)";
         let facts = &row.facts;
+        let parts = facts.parts_union();
         self.tx.prepare_cached(sql)?.execute(params![
             rid,
             facts.key.kind.number(),
@@ -310,10 +361,10 @@ impl Writer<'_> {
             facts.whole.protected.column(),
             facts.whole.conditional_protected.column(),
             facts.whole.review,
-            facts.parts.labels.column(),
-            facts.parts.conditional.column(),
-            facts.parts.protected.column(),
-            facts.parts.conditional_protected.column(),
+            parts.labels.column(),
+            parts.conditional.column(),
+            parts.protected.column(),
+            parts.conditional_protected.column(),
             columns.hits.column(),
             columns.regime.column(),
             columns.care,

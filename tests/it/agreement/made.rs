@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 const ICD: &str = "http://hl7.org/fhir/sid/icd-10-cm";
 const LOINC: &str = "http://loinc.org";
 const ACT: &str = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
-const OURS: &str = "https://confide.example/fhir/CodeSystem";
 const EXTENSION: &str = "https://confide.example/fhir/StructureDefinition";
 
 /// Codes of every class, some of none, one that only counts beside a diagnosis, and unknown ones.
@@ -60,29 +59,43 @@ pub struct Made {
     pub rules: u32,
 }
 
-fn item() -> impl Strategy<Value = Item> {
+fn item(patient: usize) -> impl Strategy<Value = Item> {
+    // Classes that only count beside a diagnosis come with it often enough.
+    let code = || prop_oneof![3 => 0..CODES.len(), 1 => select(vec![9usize, 10, 10, 4])];
+    let mixed = (0..3usize, vec(code(), 1..4), any::<bool>());
     let codes = prop_oneof![
-        2 => vec(0..3usize, 1..3),
-        3 => vec(0..CODES.len(), 1..4),
+        1 => vec(0..3usize, 1..3),
+        3 => mixed.prop_map(|(plain, mut codes, first)| {
+            codes.insert(if first { 0 } else { codes.len() }, plain);
+            codes
+        }),
+        1 => vec(code(), 1..4),
     ];
-    let patient =
-        prop_oneof![2 => Just(0usize), 4 => Just(1usize), 3 => Just(2usize), 1 => 3..5usize];
-    (0..17u8, patient, codes, vec(1..6usize, 0..3), any::<u16>()).prop_map(
-        |(kind, patient, codes, links, more)| Item {
+    // Types that can be shown in part, and what they point at, come more often.
+    let kind = prop_oneof![2 => 0..17u8, 2 => select(vec![0u8, 2, 4, 8, 8, 10, 11, 14, 15])];
+    (kind, codes, vec(1..6usize, 0..4), any::<u16>()).prop_map(move |(kind, codes, links, more)| {
+        Item {
             kind,
             patient,
             codes,
             links,
             more,
-        },
-    )
+        }
+    })
+}
+
+/// Records of one patient that point at each other.
+fn episode() -> impl Strategy<Value = Vec<Item>> {
+    let patient =
+        prop_oneof![2 => Just(0usize), 4 => Just(1usize), 3 => Just(2usize), 1 => 3..5usize];
+    patient.prop_flat_map(|patient| vec(item(patient), 3..10))
 }
 
 /// A generated store.
 pub fn made() -> impl Strategy<Value = Made> {
-    let consents = vec((0..12u8, select(vec![1usize, 2, 1, 2, 0])), 0..4);
-    (vec(item(), 4..16), consents, any::<u32>()).prop_map(|(items, consents, rules)| Made {
-        items,
+    let consents = vec((0..12u8, select(vec![1usize, 2, 1, 2, 0])), 0..5);
+    (vec(episode(), 2..5), consents, any::<u32>()).prop_map(|(episodes, consents, rules)| Made {
+        items: episodes.concat(),
         consents,
         rules,
     })
@@ -111,12 +124,18 @@ pub fn records(made: &Made) -> Vec<Value> {
     }
     let mut keys: Vec<(String, usize)> = Vec::new();
     for (at, item) in made.items.iter().enumerate() {
+        // A Condition names the visit that it is a diagnosis of, which comes after it.
+        let visit = made.items.iter().enumerate().skip(at + 1).take(3);
+        let visit = visit.filter(|(_, next)| next.kind < 2 && next.patient == item.patient);
+        let visit: Option<String> = visit.map(|(at, _)| format!("Encounter/r{at}")).next();
+        let visit = visit.filter(|_| matches!(item.kind, 2 | 3) && item.more & 0x1000 != 0);
         let links: Vec<&str> = item
             .links
             .iter()
             .filter_map(|back| keys.get(keys.len().checked_sub(*back)?))
             .filter(|(_, patient)| *patient == item.patient || item.more & 0x100 != 0)
             .map(|(key, _)| key.as_str())
+            .chain(visit.as_deref())
             .collect();
         let record = clinical(at, item, &links);
         let kind = record["resourceType"].as_str().unwrap();
@@ -242,15 +261,7 @@ fn clinical(at: usize, item: &Item, links: &[&str]) -> Value {
             "name": "Team", "participant": [{ "member": doctor }], "reasonCode": [code], "reasonReference": any(&["Condition"]) }),
     };
     if !matches!(kind, 0 | 1 | 8..=12) {
-        put(
-            &mut record,
-            if *kind == 13 {
-                "encounter"
-            } else {
-                "encounter"
-            },
-            encounter,
-        );
+        put(&mut record, "encounter", encounter);
     }
     if more & 0x400 != 0 && *kind != 9 {
         record["text"] = json!({ "status": "generated", "div": "<div xmlns=\"http://www.w3.org/1999/xhtml\">All of it</div>" });

@@ -94,7 +94,7 @@ pub fn included(view: &View, plan: &Plan, matches: &[Key]) -> BTreeSet<Key> {
             );
         }
     }
-    for (key, _) in view {
+    for key in view.keys() {
         for include in &plan.revinclude {
             if targets(view, key, include)
                 .iter()

@@ -134,7 +134,7 @@ fn coding(system: &str, code: &str) -> Value {
 }
 
 fn actor(whom: &str) -> Value {
-    json!([{ "role": { "coding": [{ "code": "IRCP" }] }, "reference": to(whom) }])
+    json!([{ "role": { "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "IRCP" }] }, "reference": to(whom) }])
 }
 
 fn label(code: &str) -> Value {

@@ -132,6 +132,11 @@ impl Shelf {
         }
     }
 
+    /// How many records it holds.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
     /// Each record read and released by itself.
     pub fn view(&self, case: &Case) -> View {
         let mut view = View::new();

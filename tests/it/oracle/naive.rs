@@ -156,8 +156,9 @@ impl Question<'_> {
         let bits = || Labels::BITS.iter().map(|bit| bit.labels);
         let (labels, protected) = marks;
         bits().all(|bit| {
-            !(labels.holds(bit) && self.label_barred(bit, permit))
-                && !(protected.holds(bit) && self.protected_barred(bit, permit))
+            let barred = labels.holds(bit) && self.label_barred(bit, permit);
+            let minors = protected.holds(bit) && self.protected_barred(bit, permit);
+            !(barred || minors)
         })
     }
 
@@ -223,7 +224,7 @@ impl Question<'_> {
         match permit {
             None => by_relation.has(self.facts.key.kind),
             Some((_, clause)) if keeps_its_own => {
-                by_relation.has(self.facts.key.kind) && self.permitted(clause)
+                by_relation.has(self.facts.key.kind) && self.permitted(clause, permit)
             }
             Some((category, clause)) => {
                 let most = Kinds::ALL
@@ -231,10 +232,10 @@ impl Question<'_> {
                     .without(*DIRECTORY);
                 let part2 = category != Category::Part2Consent
                     || clause.on.labels.is_some()
-                    || self.all_labels().holds(Labels::PART2);
+                    || self.asked(permit).shown.holds(Labels::PART2);
                 clause.on.kinds.unwrap_or(most).has(self.facts.key.kind)
                     && part2
-                    && self.permitted(clause)
+                    && self.permitted(clause, permit)
             }
         }
     }
@@ -251,19 +252,30 @@ impl Question<'_> {
             })
     }
 
-    /// The record's labels, those of its parts included, with the patient's hits and masks.
-    fn all_labels(&self) -> Labels {
-        let (whole, _) = self.facts.whole.effective(self.towards.hits);
-        let (parts, _) = self.facts.parts.effective(self.towards.hits);
-        whole.and(parts).and(self.towards.tightening)
-    }
-
-    fn asked(&self) -> Asked<'_> {
-        Asked {
+    /// The record as conditions see it: its labels and those of all its parts; and what is shown in this
+    /// way, since what is taken out may not open the record.
+    fn asked(&self, permit: Permit) -> Asked<'_> {
+        let hits = self.towards.hits;
+        let whole = self
+            .facts
+            .whole
+            .effective(hits)
+            .0
+            .and(self.towards.tightening);
+        let mut asked = Asked {
             key: &self.facts.key,
-            labels: self.all_labels(),
+            labels: whole,
+            shown: whole,
             serviced: self.facts.serviced,
+        };
+        for part in &self.facts.parts {
+            let marks = part.effective(hits);
+            asked.labels = asked.labels.and(marks.0);
+            if self.shows(marks, permit) {
+                asked.shown = asked.shown.and(marks.0);
+            }
         }
+        asked
     }
 
     fn asker(&self) -> Asker<'_> {
@@ -274,16 +286,16 @@ impl Question<'_> {
         }
     }
 
-    fn permitted(&self, clause: &Clause) -> bool {
+    fn permitted(&self, clause: &Clause, permit: Permit) -> bool {
         let excepted = clause
             .except
             .iter()
-            .any(|except| except.concerns(self.asker()) && except.covers(self.asked(), true));
-        clause.on.covers(self.asked(), false) && !excepted
+            .any(|except| except.concerns(self.asker()) && except.covers(self.asked(permit), true));
+        clause.on.covers(self.asked(permit), false) && !excepted
     }
 
     /// Step 3. The member itself, break-glass and the operator's own functions are not restricted.
-    fn restricted(&self) -> bool {
+    fn restricted(&self, permit: Permit) -> bool {
         let free = matches!(
             self.relation,
             Relation::Member | Relation::Auditor | Relation::Staff
@@ -296,10 +308,10 @@ impl Question<'_> {
         };
         let denies = |clause: &Clause| {
             let except = |e: &confide::consent::Condition| {
-                e.concerns(self.asker()) && e.covers(self.asked(), false)
+                e.concerns(self.asker()) && e.covers(self.asked(permit), false)
             };
             clause.on.concerns(self.asker())
-                && clause.on.covers(self.asked(), true)
+                && clause.on.covers(self.asked(permit), true)
                 && !clause.except.iter().any(except)
         };
         let mut directives = self.towards.directives.iter().filter(stands);
@@ -333,7 +345,7 @@ impl Question<'_> {
         let tightening = self.towards.tightening;
         let marks = (labels.and(tightening), protected.and(tightening));
         let mut ways = self.permits();
-        ways.retain(|p| self.opens(*p) && self.shows(marks, *p) && !self.restricted());
+        ways.retain(|p| self.opens(*p) && self.shows(marks, *p) && !self.restricted(*p));
         ways
     }
 }

@@ -325,7 +325,7 @@ fn facts() -> impl Strategy<Value = Facts> {
             kind,
             patients,
             marks(),
-            marks(),
+            vec(marks(), 0..3),
             option::weighted(0.8, interval()),
         ),
         option::weighted(0.5, Just(key("Practitioner/author"))),

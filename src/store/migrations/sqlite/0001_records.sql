@@ -120,6 +120,13 @@ CREATE TABLE index_uri (
 CREATE INDEX index_uri_by_value ON index_uri (kind, param, uri, rid);
 CREATE INDEX index_uri_by_record ON index_uri (rid, param);
 
+-- What the parts of a record reveal, each kind of part once.
+CREATE TABLE part (
+    rid INTEGER NOT NULL,
+    labels INTEGER NOT NULL, conditional INTEGER NOT NULL, protected INTEGER NOT NULL, c_protected INTEGER NOT NULL
+);
+CREATE INDEX part_by_record ON part (rid);
+
 -- What relations are derived from, kept beside the records that say it.
 CREATE TABLE coverage (
     rid INTEGER NOT NULL, beneficiary INTEGER NOT NULL, subscriber INTEGER, payor INTEGER,
