@@ -5,6 +5,7 @@ mod index;
 mod keys;
 mod neighbours;
 mod relabel;
+mod remembered;
 mod rows;
 mod search;
 mod standing;
@@ -16,6 +17,7 @@ use crate::{
     policy::{Case, Settings},
     search::plan::Plan,
 };
+use remembered::{Remembered, Snapshot};
 use rusqlite::{Connection, OpenFlags};
 use std::{
     cell::RefCell,
@@ -122,7 +124,7 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 thread_local! {
-    static READERS: RefCell<HashMap<u64, Connection>> = RefCell::new(HashMap::new());
+    static READERS: RefCell<HashMap<u64, Reader>> = RefCell::new(HashMap::new());
 }
 
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
@@ -200,7 +202,7 @@ impl SqliteStore {
 
     /// Whether relabelling is still to be finished.
     pub fn is_pending(&self) -> Result<bool, StoreError> {
-        self.with(relabel::is_pending)
+        self.with(|read| relabel::is_pending(read))
     }
 
     /// Writes a batch on the calling thread.
@@ -216,22 +218,31 @@ impl SqliteStore {
     /// Runs `work` on this thread's read connection, in one snapshot.
     fn with<T>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+        work: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         READERS.with(|readers| {
             let mut readers = readers.borrow_mut();
-            let connection = match readers.entry(self.inner.number) {
+            let reader = match readers.entry(self.inner.number) {
                 std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-                std::collections::hash_map::Entry::Vacant(entry) => {
-                    entry.insert(reader(&self.inner.path)?)
-                }
+                std::collections::hash_map::Entry::Vacant(entry) => entry.insert(Reader {
+                    connection: reader(&self.inner.path)?,
+                    remembered: RefCell::default(),
+                }),
             };
+            let connection = &reader.connection;
             connection.prepare_cached("BEGIN DEFERRED")?.execute([])?;
-            let answer = work(connection);
+            let snapshot = Snapshot::of(connection, &reader.remembered);
+            let answer = snapshot.and_then(|snapshot| work(&snapshot));
             connection.prepare_cached("COMMIT")?.execute([])?;
             answer
         })
     }
+}
+
+/// A read connection and what it remembers.
+struct Reader {
+    connection: Connection,
+    remembered: RefCell<Remembered>,
 }
 
 fn reader(path: &Path) -> Result<Connection, StoreError> {

@@ -2,7 +2,9 @@
 //! the caller's snapshot.
 
 use super::{
-    keys, rows,
+    keys,
+    remembered::Snapshot,
+    rows,
     standing::{self, Names},
 };
 use crate::{
@@ -27,12 +29,12 @@ const GROUPED: usize = 5000;
 
 /// One record, and what holds towards its patients.
 pub fn read(
-    read: &Connection,
+    read: &Snapshot<'_>,
     case: &Case,
     settings: Settings,
     key: &Key,
 ) -> Result<Option<Found>, StoreError> {
-    let names = standing::names(read, case)?;
+    let names = read.names(&case.requester)?;
     let Some(found) = rows::by_key(read, key)?.filter(|found| !found.deleted) else {
         return Ok(None);
     };
@@ -41,16 +43,13 @@ pub fn read(
         .towards
         .iter()
         .any(|towards| !towards.directives.is_empty());
-    let found = if restricted {
-        match rows::with_targets(read, found.rid)? {
-            Some(found) => found,
-            None => return Ok(None),
-        }
+    let sealed = if restricted {
+        rows::with_targets(read, found.rid, found.sealed)?
     } else {
-        found
+        found.sealed
     };
     Ok(Some(Found {
-        sealed: found.sealed,
+        sealed,
         standing,
         seq: found.seq,
     }))
@@ -58,13 +57,13 @@ pub fn read(
 
 /// The records that a plan asks for.
 pub fn search(
-    read: &Connection,
+    read: &Snapshot<'_>,
     case: &Case,
     settings: Settings,
     plan: &Plan,
     from: Option<&Position>,
 ) -> Result<Page, StoreError> {
-    let names = standing::names(read, case)?;
+    let names = read.names(&case.requester)?;
     let lens = lens(
         read,
         case,
@@ -113,14 +112,14 @@ pub fn search(
 
 /// Everything of a patient's own, in the order of type and id.
 pub fn everything(
-    read: &Connection,
+    read: &Snapshot<'_>,
     case: &Case,
     settings: Settings,
     patient: &Key,
     count: u16,
     from: Option<&Position>,
 ) -> Result<Page, StoreError> {
-    let names = standing::names(read, case)?;
+    let names = read.names(&case.requester)?;
     let lens = lens(
         read,
         case,
@@ -146,12 +145,12 @@ pub fn everything(
 
 /// Records by name.
 pub fn named(
-    read: &Connection,
+    read: &Snapshot<'_>,
     case: &Case,
     settings: Settings,
     wanted: &[Key],
 ) -> Result<Page, StoreError> {
-    let names = standing::names(read, case)?;
+    let names = read.names(&case.requester)?;
     let mut page = Page::default();
     if wanted.is_empty() {
         return Ok(page);
@@ -193,7 +192,7 @@ fn fill(
 
 /// Fetches records and what holds towards their patients.
 fn seal(
-    read: &Connection,
+    read: &Snapshot<'_>,
     case: &Case,
     settings: Settings,
     names: &Names,
@@ -225,11 +224,11 @@ fn seal(
     let again = |records: Vec<(i64, Sealed)>| -> Result<Vec<Sealed>, StoreError> {
         let mut sealed = Vec::with_capacity(records.len());
         for (rid, record) in records {
-            if restricted {
-                sealed.extend(rows::with_targets(read, rid)?.map(|found| found.sealed));
+            sealed.push(if restricted {
+                rows::with_targets(read, rid, record)?
             } else {
-                sealed.push(record);
-            }
+                record
+            });
         }
         Ok(sealed)
     };
@@ -240,7 +239,7 @@ fn seal(
 
 /// All that the requester may see, for a query that names `wanted` patients, or none.
 fn lens(
-    read: &Connection,
+    read: &Snapshot<'_>,
     case: &Case,
     settings: Settings,
     names: &Names,
