@@ -1,16 +1,15 @@
 //! `confide doctor`: checks what the server needs, and says what to mend.
 
+mod kept;
+mod ready;
+mod tables;
+
 use super::{Ended, Trouble, print};
 use crate::{
     calendar::Clock,
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Household},
 };
-use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpStream},
-    path::Path,
-    time::Duration,
-};
+use std::path::Path;
 
 /// The flags of `confide doctor`.
 #[derive(Debug, clap::Args)]
@@ -25,8 +24,35 @@ pub struct Arguments {
 pub struct Finding {
     /// What.
     pub name: &'static str,
+    /// How it stands.
+    pub state: State,
+}
+
+/// How something stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// As it should be.
+    Fine(String),
+    /// Allowed, but to be known.
+    Note(String),
+    /// Wrong: what to mend.
+    Mend(String),
+}
+
+impl Finding {
     /// `Err` says what to mend.
-    pub state: Result<String, String>,
+    fn of(name: &'static str, state: Result<String, String>) -> Finding {
+        let state = match state {
+            Ok(said) => State::Fine(said),
+            Err(mend) => State::Mend(mend),
+        };
+        Finding { name, state }
+    }
+
+    fn note(name: &'static str, said: impl Into<String>) -> Finding {
+        let state = State::Note(said.into());
+        Finding { name, state }
+    }
 }
 
 /// Runs it: [`Ended::Refused`] where something is to be mended. A bad configuration is told like any
@@ -34,34 +60,47 @@ pub struct Finding {
 pub fn run(config: Result<Config, ConfigError>, arguments: &Arguments) -> Result<Ended, Trouble> {
     let config = config?;
     let findings = if arguments.ready {
-        vec![ready(config.listen)]
+        vec![ready::ready(config.listen)]
     } else {
         for (key, value) in config.describe() {
             print::line(format_args!("{key:28} {value}"));
         }
-        examine(&config)
+        examine(&config, Clock::System)
     };
     let mut ended = Ended::Done;
     for finding in findings {
-        match finding.state {
-            Ok(said) => print::line(format_args!("ok    {}: {said}", finding.name)),
-            Err(mend) => {
-                print::line(format_args!("MEND  {}: {mend}", finding.name));
-                ended = Ended::Refused;
-            }
+        let (word, said) = match &finding.state {
+            State::Fine(said) => ("ok", said),
+            State::Note(said) => ("note", said),
+            State::Mend(said) => ("MEND", said),
+        };
+        print::line(format_args!("{word:5} {}: {said}", finding.name));
+        if matches!(finding.state, State::Mend(_)) {
+            ended = Ended::Refused;
         }
     }
     Ok(ended)
 }
 
 /// All checks of a machine on which the server may or may not run.
-fn examine(config: &Config) -> Vec<Finding> {
-    let finding = |name, state| Finding { name, state };
-    vec![
-        finding("data folder", writable(&config.data_dir)),
-        finding("clock", clock(Clock::System)),
-        finding("public address", public(config)),
-    ]
+fn examine(config: &Config, at: Clock) -> Vec<Finding> {
+    let mut findings = vec![
+        Finding::of("data folder", writable(&config.data_dir)),
+        Finding::of("clock", clock(at)),
+        Finding::of("public address", public(config)),
+        household(config),
+    ];
+    findings.extend(kept::examine(config, at));
+    findings.extend(tables::examine());
+    findings.push(Finding::note(
+        "written policy",
+        "this version keeps no record of your written confidentiality policy; keep it at hand",
+    ));
+    findings.push(Finding::note(
+        "backups",
+        "not set up here: stop the server and copy the whole data folder (docs/operations.md)",
+    ));
+    findings
 }
 
 /// Whether files can be made in the folder, which is made where it is missing.
@@ -98,52 +137,42 @@ fn public(config: &Config) -> Result<String, String> {
     Ok(config.public_url.clone())
 }
 
-/// Asks `/readyz` of the server that listens where the configuration says.
-fn ready(listen: SocketAddr) -> Finding {
-    let at = match listen.ip() {
-        ip if ip.is_unspecified() && ip.is_ipv4() => {
-            SocketAddr::from(([127, 0, 0, 1], listen.port()))
+/// The wider setting is told each time, with the ground that was given for it.
+fn household(config: &Config) -> Finding {
+    match &config.policy.household {
+        Household::Claims => {
+            let said = "claims: the household sees a generic benefit view";
+            Finding::of("household", Ok(said.into()))
         }
-        ip if ip.is_unspecified() => {
-            SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, listen.port()))
-        }
-        _ => listen,
-    };
-    let state = match status(at, "/readyz") {
-        Ok(200) => Ok(format!("ready on {at}")),
-        Ok(status) => Err(format!(
-            "not ready on {at}: {status}; the log says what failed"
-        )),
-        Err(error) => Err(format!("no server on {at}: {error}")),
-    };
-    Finding {
-        name: "server",
-        state,
+        Household::Clinical { basis } => Finding::note(
+            "household",
+            format!(
+                "CLINICAL: subscriber and enrollee also see another member's unprotected clinical \
+                 records, on the stated ground \"{basis}\"; have counsel confirm it, or set \
+                 policy.household to claims"
+            ),
+        ),
     }
-}
-
-/// The status of a GET.
-fn status(at: SocketAddr, path: &str) -> std::io::Result<u16> {
-    let patience = Duration::from_secs(3);
-    let mut socket = TcpStream::connect_timeout(&at, patience)?;
-    socket.set_read_timeout(Some(patience))?;
-    socket.set_write_timeout(Some(patience))?;
-    write!(
-        socket,
-        "GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n"
-    )?;
-    let mut head = [0; 12];
-    socket.read_exact(&mut head)?;
-    let head = String::from_utf8_lossy(&head);
-    let number = head
-        .strip_prefix("HTTP/1.1 ")
-        .and_then(|text| text.parse().ok());
-    number.ok_or_else(|| std::io::Error::other("that is no HTTP server"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::open::{
+        open, store_file,
+        tests::{config, configured},
+    };
+
+    const CLOCK: Clock = Clock::At(1_790_000_000_000_000);
+
+    fn mends(config: &Config, at: Clock) -> Vec<(&'static str, String)> {
+        let findings = examine(config, at).into_iter();
+        let mend = |finding: Finding| match finding.state {
+            State::Mend(said) => Some((finding.name, said)),
+            _ => None,
+        };
+        findings.filter_map(mend).collect()
+    }
 
     #[test]
     fn a_folder_that_can_not_be_made_is_to_be_mended() {
@@ -158,6 +187,49 @@ mod tests {
     #[test]
     fn a_clock_that_lost_its_date_is_to_be_mended() {
         assert!(clock(Clock::At(0)).is_err());
-        assert!(clock(Clock::At(1_790_000_000_000_000)).is_ok());
+        assert!(clock(CLOCK).is_ok());
+    }
+
+    #[test]
+    fn a_new_machine_and_a_used_one_are_well_and_looking_makes_nothing() {
+        let (_folder, config) = config();
+        assert_eq!(mends(&config, CLOCK), []);
+        assert!(!store_file(&config).exists());
+        assert!(!config.data_dir.join("keys").exists());
+        drop(open(&config, CLOCK).unwrap());
+        assert_eq!(mends(&config, CLOCK), []);
+    }
+
+    #[test]
+    fn what_is_damaged_is_named() {
+        let (_folder, config) = config();
+        drop(open(&config, CLOCK).unwrap());
+        std::fs::write(store_file(&config), "x".repeat(9000)).unwrap();
+        std::fs::write(config.data_dir.join("audit.db"), "x".repeat(9000)).unwrap();
+        std::fs::write(config.data_dir.join("keys/id-rs256.pem"), "x").unwrap();
+        let names: Vec<_> = mends(&config, CLOCK).into_iter().map(|(n, _)| n).collect();
+        assert_eq!(names, ["store", "audit chain", "keys"]);
+        std::fs::remove_file(config.data_dir.join("audit.db")).unwrap();
+        let mend = mends(&config, CLOCK);
+        assert!(
+            mend.iter()
+                .any(|(name, said)| *name == "audit chain" && said.contains("gone"))
+        );
+    }
+
+    #[test]
+    fn the_wider_household_is_never_silent() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = configured(
+            &folder.path().join("data"),
+            &[
+                ("policy.household", "clinical"),
+                ("policy.household_basis", "the contract of 2026"),
+            ],
+        );
+        let State::Note(said) = household(&config).state else {
+            panic!("it is a note");
+        };
+        assert!(said.contains("the contract of 2026"));
     }
 }

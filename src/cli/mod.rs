@@ -159,12 +159,6 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Trouble> {
         .map_err(|error| Trouble::Failed(format!("can't start threads: {error}")))
 }
 
-/// What a shell says whose work is not plugged in yet.
-fn not_yet(command: &str) -> Result<Ended, Trouble> {
-    let text = format!("{command}: this build can't do it yet");
-    Err(Trouble::Failed(text))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -48,8 +48,42 @@ impl std::fmt::Debug for Opened {
     }
 }
 
+/// Checks the tables that are built in. They are read when first asked; one that can't be read would
+/// be empty, and an empty table protects nobody: then nothing starts.
+pub fn tables() -> Result<(), Trouble> {
+    use crate::statute::{Purpose, minors::MINORS, necessary::NECESSARY, writers::WRITERS};
+    let household = crate::statute::projections::Household::Claims;
+    let seat = crate::statute::projections::Seat::Subscriber;
+    let checks = [
+        ("sensitivity.csv", !crate::label::table::TABLE.is_empty()),
+        (
+            "statutes.toml",
+            !MINORS.services.is_empty() && !MINORS.statuses.is_empty(),
+        ),
+        (
+            "projections.toml",
+            !projections::PROJECTIONS.kinds(seat, household).is_empty(),
+        ),
+        (
+            "minimum-necessary.toml",
+            !NECESSARY.kinds(Purpose::Coc).is_empty() && !NECESSARY.never.is_none(),
+        ),
+        (
+            "writers.toml",
+            crate::fhir::Kind::all().all(|kind| WRITERS.row(kind).is_some()),
+        ),
+    ];
+    match checks.iter().find(|(_, good)| !good) {
+        None => Ok(()),
+        Some((name, _)) => Err(Trouble::Failed(format!(
+            "the built-in table {name} can't be read: nothing is served without it"
+        ))),
+    }
+}
+
 /// Opens all of it, making what is missing.
 pub fn open(config: &Config, clock: Clock) -> Result<Opened, Trouble> {
+    tables()?;
     // The store first: it says the clearest where a folder can't be written.
     let store = store(config)?;
     let (tokens, urls) = tokens(config, clock)?;
@@ -211,6 +245,18 @@ pub(super) mod tests {
         assert_eq!(opened.settings, Settings::default());
         assert_eq!(opened.audit.chain(), 2);
         assert_eq!(opened.smart().urls.base(), config.base());
+    }
+
+    #[test]
+    fn nobody_else_may_read_what_is_kept() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (_folder, config) = config();
+        let _opened = open(&config, CLOCK).unwrap();
+        for entry in std::fs::read_dir(&config.data_dir).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{:?}", entry.path());
+        }
     }
 
     #[test]

@@ -19,11 +19,7 @@ pub(super) fn missing(consent: &Consent, directive: &Directive) -> Vec<Reason> {
         extension.url.strip_prefix(crate::fhir::EXTENSION) == Some("authorization-form")
     });
     let flag = |name: &str| form.is_some_and(|form| boolean(form, name));
-    if !flag("handwritten")
-        && form
-            .and_then(|form| points(form))
-            .is_none_or(|points| points < 14)
-    {
+    if !flag("handwritten") && form.and_then(points).is_none_or(|points| points < 14) {
         lacks(
             "handwritten or in a typeface of at least 14 points",
             "Consent.extension",

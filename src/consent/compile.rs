@@ -179,7 +179,7 @@ impl Work {
                     "Consent.provision.provision.type",
                 );
             }
-            if nested.kind != answer {
+            if nested.kind != answer && self.speaks_of_disclosure(nested) {
                 except.push(inner.clone());
             }
             self.level(nested.kind, nested, &inner, depth + 1, directive);

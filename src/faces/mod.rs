@@ -41,6 +41,26 @@ pub struct Stamp {
     pub updated: i64,
 }
 
+/// Words about the record as a whole, written by someone who saw all of it: they go when any part
+/// goes, like the narrative.
+const SPEAKS_OF_ALL: &[&str] = &[
+    "text",
+    "note",
+    "conclusion",
+    "conclusionCode",
+    "presentedForm",
+    "description",
+    "title",
+    "comment",
+];
+
+fn is_required(resource: &Resource, name: &str) -> bool {
+    let owner = SCHEMA.resource(resource.kind());
+    owner
+        .and_then(|owner| SCHEMA.element(owner, name))
+        .is_some_and(|element| element.min > 0)
+}
+
 /// Tags that would tell that something is missing or hidden.
 const TELLTALE: &[&str] = &["security", "versionId", "lastUpdated"];
 
@@ -140,14 +160,25 @@ pub fn without(resource: &Resource, parts: &[&Part]) -> Option<Resource> {
     for part in parts {
         edits.remove(part.path.clone());
     }
-    if let Some(narrative) = Path::member(resource.root(), "text", None) {
-        edits.remove(narrative);
+    for name in SPEAKS_OF_ALL {
+        if let Some(path) = Path::member(resource.root(), name, None)
+            && !is_required(resource, name)
+        {
+            edits.remove(path);
+        }
     }
     bill::close_up(resource, &mut edits);
     drop_orphans(resource, &mut edits);
     climb(resource, &mut edits)?;
     let text = edits.apply(resource.text(), resource.root())?;
     Resource::ours(text).ok()
+}
+
+/// Whether there is no such resource without the element at `path`.
+pub fn needs(resource: &Resource, path: &Path) -> bool {
+    let mut edits = Edits::none();
+    edits.remove(path.clone());
+    climb(resource, &mut edits).is_none()
 }
 
 /// The household face: every labelled part out, conditional ones always.

@@ -3,9 +3,10 @@
 
 use crate::{
     faces::{self, Face, Stamp},
-    fhir::{Key, Resource, ResourceError},
+    fhir::{Key, Node, Resource, ResourceError},
     label::{Labelled, Marks, Part},
     policy::Facts,
+    statute::Labels,
 };
 use bytes::Bytes;
 use std::fmt;
@@ -189,13 +190,44 @@ impl Released {
 
 /// A resource in the layout in which it is labelled and kept: `resourceType`, `id`, `meta`, then
 /// the rest as the author wrote it. Paths of parts are paths in this layout.
-pub fn canonical(key: &Key, resource: &Resource) -> Result<Resource, ResourceError> {
+///
+/// Labels that came in with an earlier version (`before`) stay: a writer that leaves them out does not
+/// lower them; only the privacy office does.
+pub fn canonical(
+    key: &Key,
+    resource: &Resource,
+    before: Option<&Resource>,
+) -> Result<Resource, ResourceError> {
     let stamp = Stamp {
         version: "0".into(),
         updated: 0,
     };
     let face = faces::full(resource);
-    Resource::ours(faces::render(key, &stamp, &face, &incoming(resource)))
+    let mut security = incoming(resource);
+    if let Some(before) = before {
+        keep_labels(resource, before, &mut security);
+    }
+    Resource::ours(faces::render(key, &stamp, &face, &security))
+}
+
+/// Adds the sensitivity codings of `before` that `resource` lacks.
+fn keep_labels(resource: &Resource, before: &Resource, security: &mut Vec<u8>) {
+    let has = |node: &Node| {
+        let mut codes = resource.security();
+        codes.any(|(system, code)| node.text("system") == system && node.text("code") == Some(code))
+    };
+    let codings = before.root().at(&["meta", "security"]).map(Node::items);
+    for coding in codings.unwrap_or_default() {
+        let label = coding
+            .text("code")
+            .and_then(|code| Labels::of_security(coding.text("system"), code));
+        if label.is_some() && !has(coding) {
+            if !security.is_empty() {
+                security.push(b',');
+            }
+            security.extend_from_slice(coding.slice(before.text()));
+        }
+    }
 }
 
 /// The members of the array `meta.security` as they came in.
@@ -293,7 +325,7 @@ fn parts_to_json(parts: &[Part]) -> String {
 }
 
 fn parts_from_json(text: &str) -> Option<Vec<Part>> {
-    use crate::{fhir::Path, statute::Labels};
+    use crate::fhir::Path;
     if text.is_empty() {
         return Some(Vec::new());
     }

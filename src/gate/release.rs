@@ -5,19 +5,23 @@ use crate::{
     faces::{self, Face, Stamp},
     fhir::{Key, Resource},
     label::Part,
-    policy::{Basis, Case, Decision, FaceKind, Settings, Standing, Withheld, decide},
+    policy::{Basis, Case, Decision, FaceKind, Facts, Settings, Standing, Withheld, decide},
     statute::{Labels, Reason, projections::PROJECTIONS},
 };
 use bytes::Bytes;
 
 /// Opens a record for a requester, as far as the requester may see it.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a record that was withheld is gone, so that nobody asks again about it"
+)]
 pub fn release(
     sealed: Sealed,
     case: &Case,
     settings: Settings,
     standing: &Standing,
 ) -> Result<Released, Withheld> {
-    let basis = match decide(case, settings, &sealed.facts, standing) {
+    let mut basis = match decide(case, settings, &sealed.facts, standing) {
         Decision::Release(basis) => basis,
         Decision::Withhold(withheld) => return Err(withheld),
     };
@@ -25,7 +29,7 @@ pub fn release(
     let (stamp, body) = match basis.face {
         FaceKind::Full => (
             stamp(&sealed, &basis).clone(),
-            full(&sealed, &key, &basis, case, settings, standing),
+            full(&sealed, &key, &mut basis, case, settings, standing),
         ),
         FaceKind::Household(seat) => {
             let list = PROJECTIONS.of(seat, settings.household, key.kind);
@@ -78,15 +82,12 @@ fn stamp<'s>(sealed: &'s Sealed, basis: &Basis) -> &'s Stamp {
 fn full(
     sealed: &Sealed,
     key: &Key,
-    basis: &Basis,
+    basis: &mut Basis,
     case: &Case,
     settings: Settings,
     standing: &Standing,
 ) -> Option<Vec<u8>> {
-    let barred = |part: &&Part| {
-        let (labels, protected) = part.marks.effective(basis.hits);
-        labels.meets(basis.out) || protected.meets(basis.out_protected)
-    };
+    let barred = |part: &&Part| basis.takes_out(part.marks);
     let out: Vec<&Part> = sealed.faces.parts.iter().filter(barred).collect();
     let kept: Labels = sealed
         .faces
@@ -97,7 +98,10 @@ fn full(
         .collect();
     let labels = sealed.facts.whole.effective(basis.hits).0.and(kept);
     let restricted = restricted(sealed, basis, case, settings, standing);
-    if out.is_empty() && restricted.is_empty() {
+    if !restricted.is_empty() {
+        basis.partial.push(Reason::MemberRestriction);
+    } else if out.is_empty() {
+        basis.partial.clear();
         let security = security(basis, labels, false);
         return Some(if basis.may_know {
             faces::render(key, &sealed.full, &sealed.faces.full, &security)
@@ -137,7 +141,8 @@ fn full(
     })
 }
 
-/// Records that this one refers to and that the member's own restriction hides: their references go.
+/// Records of the same patient that this one refers to and that the member's own restriction hides:
+/// their references go. Who the patient is stays known.
 fn restricted(
     sealed: &Sealed,
     basis: &Basis,
@@ -148,15 +153,21 @@ fn restricted(
     if basis.restrictions.is_empty() {
         return Vec::new();
     }
-    sealed
-        .targets
-        .iter()
-        .filter(|facts| match decide(case, settings, facts, standing) {
+    let hides = |facts: &&Facts| {
+        let mut facts = (*facts).clone();
+        facts
+            .patients
+            .retain(|patient| sealed.facts.patients.contains(patient));
+        if facts.patients.is_empty() || facts.key.kind.name() == "Patient" {
+            return false;
+        }
+        match decide(case, settings, &facts, standing) {
             Decision::Withhold(withheld) => withheld.reasons.contains(&Reason::MemberRestriction),
             Decision::Release(_) => false,
-        })
-        .map(|facts| facts.key.clone())
-        .collect()
+        }
+    };
+    let hidden = sealed.targets.iter().filter(hides);
+    hidden.map(|facts| facts.key.clone()).collect()
 }
 
 /// What `meta.security` says: the labels that the requester may know; that something was taken out

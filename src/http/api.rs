@@ -130,6 +130,7 @@ where
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
 fn refused(error: TokenError) -> Failure {
     match error.status() {
         403 => Failure::Forbidden("the token has no usable purpose of use"),

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     fhir::{Key, Resource, outcome::Issue},
-    gate::{Journal, release},
+    gate::{Journal, disclose, release},
     scope::Actions,
     store::{Batch, Change, Expect, Store},
 };
@@ -40,6 +40,7 @@ impl<S: Store, J: Journal> Service<S, J> {
             may_write(case, entry.key.kind)?;
             self.check(case, &entry.resource)
                 .map_err(|refusal| at_entry(refusal, entry.index))?;
+            self.in_facility(case, &entry.resource).await?;
             let expect = match entry.method {
                 Method::Create => Expect::Absent,
                 Method::Update => self.expected(question, &entry.key, None).await?,
@@ -57,10 +58,11 @@ impl<S: Store, J: Journal> Service<S, J> {
             settings: self.settings,
             fail_closed: false,
         };
-        let written = self.store.write(batch).await?;
         self.journal
-            .record(super::write::entry(question, &written))
+            .record(super::write::intent(question, &batch))
             .await?;
+        let written = self.store.write(batch).await?;
+        disclose(&self.journal, case, &question.asked, 200, Vec::new()).await?;
         let mut out = b"{\"resourceType\":\"Bundle\",\"type\":\"transaction-response\"".to_vec();
         for (at, (key, written)) in keys.iter().zip(&written).enumerate() {
             out.extend_from_slice(if at == 0 { b",\"entry\":[" } else { b"," });

@@ -38,9 +38,6 @@ impl<S: Store, J: Journal> Service<S, J> {
             return Err(invalid("the resource's id is not the id of the URL"));
         }
         let expect = self.expected(question, &key, if_match).await?;
-        if expect == Expect::Absent && case.requester.role == Role::App {
-            return Err(Refusal::NotFound);
-        }
         self.put(question, key, resource, expect, wanted).await
     }
 
@@ -52,14 +49,26 @@ impl<S: Store, J: Journal> Service<S, J> {
         if_match: Option<&str>,
     ) -> Result<Expect, Refusal> {
         let case = &question.case;
+        // Only a provider may choose an id, about its facility; to others a taken id that they may
+        // not know of is a ghost too.
+        let chooses = case.requester.role == Role::Provider;
+        let hidden = if chooses {
+            Refusal::Conflict
+        } else {
+            Refusal::NotFound
+        };
         let Some(found) = self.store.read(case, self.settings, key).await? else {
             return match if_match {
                 Some(_) => Err(Refusal::PreconditionFailed),
-                None => Ok(Expect::Absent),
+                None if chooses => Ok(Expect::Absent),
+                None => Err(Refusal::NotFound),
             };
         };
         let Ok(shown) = release(found.sealed, case, self.settings, &found.standing) else {
-            return Err(Refusal::Conflict);
+            return Err(match if_match {
+                Some(_) => Refusal::PreconditionFailed,
+                None => hidden,
+            });
         };
         if shown.is_partial() {
             return Err(Refusal::Conflict);

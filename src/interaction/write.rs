@@ -15,7 +15,7 @@ use crate::{
         Purpose, Reason,
         writers::{Members, WRITERS},
     },
-    store::{Batch, Change, Expect, Store, Written},
+    store::{Batch, Change, Expect, Store},
 };
 use bytes::Bytes;
 
@@ -62,7 +62,54 @@ fn own_only(case: &Case, resource: &Resource) -> Result<(), Refusal> {
     }
 }
 
+/// A provider accepts or refuses grants only where its organization is their owner.
+fn owns_grant(case: &Case, resource: &Resource) -> Result<(), Refusal> {
+    let grants = resource.kind().name() == "Task"
+        && resource
+            .nodes("code.coding")
+            .iter()
+            .any(|coding| coding.text("code") == Some("emr-access"));
+    if case.requester.role != Role::Provider || !grants {
+        return Ok(());
+    }
+    let owner = resource.keys("owner").into_iter().next();
+    if owner.is_some() && owner == case.requester.organization {
+        Ok(())
+    } else {
+        Err(Refusal::Forbidden(
+            "a grant is its owner's to accept or refuse",
+        ))
+    }
+}
+
 impl<S: Store, J: Journal> Service<S, J> {
+    /// Where a facility sees only its own patients, a provider writes only about patients that it
+    /// sees: no record makes a patient its own.
+    pub(crate) async fn in_facility(
+        &self,
+        case: &Case,
+        resource: &Resource,
+    ) -> Result<(), Refusal> {
+        if !self.settings.by_organization || case.requester.role != Role::Provider {
+            return Ok(());
+        }
+        for named in crate::store::subjects::named(resource)
+            .iter()
+            .filter(|named| named.own)
+        {
+            let found = self.store.read(case, self.settings, &named.patient).await?;
+            let sees = found.is_some_and(|found| {
+                release(found.sealed, case, self.settings, &found.standing).is_ok()
+            });
+            if !sees {
+                return Err(Refusal::Forbidden(
+                    "a provider writes about its facility's patients",
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// Reads and checks a resource that someone wants to write.
     pub(crate) fn accept(&self, case: &Case, kind: Kind, body: Bytes) -> Result<Resource, Refusal> {
         let resource = Resource::parse(body, self.limits).map_err(unreadable)?;
@@ -84,6 +131,7 @@ impl<S: Store, J: Journal> Service<S, J> {
             return Err(Refusal::Invalid(issues));
         }
         own_only(case, resource)?;
+        owns_grant(case, resource)?;
         if consent::is_consent(resource.kind())
             && let Err(refusal) = consent::compile(resource)
         {
@@ -109,6 +157,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         wanted: Return,
     ) -> Result<Answer, Refusal> {
         let case = &question.case;
+        self.in_facility(case, &resource).await?;
         let batch = Batch {
             changes: vec![Change {
                 key: key.clone(),
@@ -119,8 +168,10 @@ impl<S: Store, J: Journal> Service<S, J> {
             settings: self.settings,
             fail_closed: false,
         };
+        // Who changes what is on the chain before the change (Civ. 56.101(b)(1)(B)); the answer's own
+        // entry follows and tells how it went.
+        self.journal.record(intent(question, &batch)).await?;
         let written = self.store.write(batch).await?;
-        self.journal.record(entry(question, &written)).await?;
         let created = written.iter().any(|written| written.created);
         let status = if created { 201 } else { 200 };
         let found = self.store.read(case, self.settings, &key).await?;
@@ -153,25 +204,38 @@ impl<S: Store, J: Journal> Service<S, J> {
     }
 }
 
-/// The audit entry of a write: it is durable before the reply, as a disclosure is.
-pub(crate) fn entry(question: &Question, written: &[Written]) -> Entry {
-    let status = if written.iter().any(|written| written.created) {
-        201
-    } else {
-        200
+/// The status of the entry that stands on the chain before a change; the answer's own follows it.
+pub const BEFORE: u16 = 100;
+
+/// The audit entry of a change that is about to be made.
+pub(crate) fn intent(question: &Question, batch: &Batch) -> Entry {
+    let case = &question.case;
+    let basis = match case.requester.role {
+        Role::App => Reason::OwnRecord,
+        Role::Provider if case.break_glass.is_some() => Reason::BreakGlass,
+        Role::Provider => Reason::Treatment,
+        _ => Reason::StaffFunction,
     };
-    let mut entry = Entry::of(&question.case, &question.asked, status);
-    entry.records = written
-        .iter()
-        .map(|written| EntryRecord {
-            key: written.key.clone(),
+    let mut entry = Entry::of(case, &question.asked, BEFORE);
+    for change in &batch.changes {
+        entry.records.push(EntryRecord {
+            key: change.key.clone(),
             version: "".into(),
-            basis: Reason::StaffFunction,
-        })
-        .collect();
+            basis,
+        });
+        let resource = change.resource.as_ref();
+        let subjects = resource
+            .map(crate::store::subjects::named)
+            .unwrap_or_default();
+        let own = subjects.into_iter().filter(|named| named.own);
+        entry.patients.extend(own.map(|named| named.patient));
+    }
+    entry.patients.sort();
+    entry.patients.dedup();
     entry
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
 pub(crate) fn unreadable(error: ResourceError) -> Refusal {
     let kind = match error {
         ResourceError::Json(_) | ResourceError::NotAnObject => IssueType::Structure,

@@ -6,6 +6,7 @@
 //! and for both what is *protected*: for a minor, what that minor could consent to on the day.
 
 pub mod hops;
+mod incoming;
 pub mod place;
 pub mod service;
 pub mod table;
@@ -195,7 +196,9 @@ pub static DIRECTORY: LazyLock<Kinds> = LazyLock::new(|| {
 
 /// Labels `resource`.
 pub fn label(resource: &Resource, around: &Surroundings) -> Labelled {
-    if DIRECTORY.has(resource.kind()) {
+    // A Medication stays readable by anyone (it names no patient), but who takes it reveals what it
+    // is for: its labels travel to what refers to it.
+    if DIRECTORY.has(resource.kind()) && resource.kind().name() != "Medication" {
         return Labelled::default();
     }
     let mut work = Work::new(resource, around);
@@ -384,11 +387,15 @@ impl<'r> Work<'r> {
 
     /// Labels that came with the record are taken over.
     fn incoming(&mut self) {
-        let labels: Labels = self
+        let mut labels: Labels = self
             .resource
             .security()
             .filter_map(|(system, code)| Labels::of_security(system, code))
             .collect();
+        if labels.is_none() && self.resource.security().any(incoming::is_restricted) {
+            // Someone restricted it and did not say why.
+            labels = Labels::UNCLASSIFIED;
+        }
         if labels.is_none() || place::never_whole(self.resource) {
             return;
         }
@@ -401,8 +408,9 @@ impl<'r> Work<'r> {
             .and(Labels::UNCLASSIFIED)
             .and(Labels::MINOR_CONSENTED);
         let by_service = labels.without(special);
-        if !by_service.is_none() && !special_only(labels, special) {
-            let (protects, review) = self.protects(service_of(by_service), self.serviced.day);
+        if !by_service.is_none() && !incoming::special_only(labels, special) {
+            let (protects, review) =
+                self.protects(incoming::service_of(by_service), self.serviced.day);
             marks.review = review && protects;
             if !protects {
                 marks.protected = labels.both(special);
@@ -533,33 +541,6 @@ const LINE_POINTERS: &[(&str, &str)] = &[
     ("procedureSequence", "procedure"),
     ("informationSequence", "supportingInfo"),
 ];
-
-fn special_only(labels: Labels, special: Labels) -> bool {
-    // A mental-health label beside a psychotherapy note says no more than the note does.
-    let rest = labels.without(special);
-    rest.is_none() || (labels.holds(Labels::PSYCHOTHERAPY_NOTE) && rest == Labels::MENTAL_HEALTH)
-}
-
-/// The service class that an incoming label stands for, in the minors' table.
-fn service_of(labels: Labels) -> &'static str {
-    const BY_LABEL: &[(Labels, &str)] = &[
-        (Labels::ABORTION, "abortion"),
-        (Labels::CONTRACEPTION, "contraception"),
-        (Labels::PREGNANCY, "pregnancy"),
-        (Labels::HIV, "hiv-treatment"),
-        (Labels::STI, "sti-diagnosis-treatment"),
-        (Labels::MENTAL_HEALTH, "mh-outpatient"),
-        (Labels::SUBSTANCE_USE, "sud-counselling"),
-        (Labels::PARTNER_VIOLENCE, "ipv"),
-        (Labels::SEXUAL_HEALTH, "pregnancy"),
-        (Labels::GENDER_AFFIRMING, "gender-affirming"),
-        (Labels::GENETIC, "genetic"),
-    ];
-    BY_LABEL
-        .iter()
-        .find(|(label, _)| labels.meets(*label))
-        .map_or("none", |(_, service)| *service)
-}
 
 /// Whether a record speaks of now: not refuted, entered in error, resolved or stopped.
 fn is_current(resource: &Resource) -> bool {

@@ -214,7 +214,7 @@ impl Table {
 fn normal(system: &str, code: &str) -> String {
     let icd = system.contains("icd-10") || system.contains("ICD10");
     code.chars()
-        .filter(|char| !(icd && *char == '.') && !char.is_whitespace())
+        .filter(|char| !(char.is_whitespace() || icd && *char == '.'))
         .map(|char| char.to_ascii_uppercase())
         .collect()
 }

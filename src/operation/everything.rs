@@ -14,6 +14,13 @@ use crate::{
     store::Store,
 };
 
+/// What a request of `$everything` asks for.
+struct Asked {
+    count: u16,
+    cursor: Option<String>,
+    used: Vec<(String, String)>,
+}
+
 /// The page where `_count` is absent.
 const COUNT: u16 = 200;
 
@@ -44,7 +51,11 @@ impl<S: Store, J: Journal> Service<S, J> {
             disclose(&self.journal, case, &question.asked, 404, Vec::new()).await?;
             return Err(Refusal::NotFound);
         }
-        let (count, cursor, used) = self.parameters(pairs)?;
+        let Asked {
+            count,
+            cursor,
+            used,
+        } = self.parameters(pairs)?;
         let path = format!("{patient}/$everything");
         let query = url("", &path, &used);
         let from = match cursor {
@@ -91,10 +102,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         Ok(Answer::of(200, bundle.finish(), case))
     }
 
-    fn parameters(
-        &self,
-        pairs: &[(String, String)],
-    ) -> Result<(u16, Option<String>, Vec<(String, String)>), Refusal> {
+    fn parameters(&self, pairs: &[(String, String)]) -> Result<Asked, Refusal> {
         let (mut count, mut cursor, mut used) = (COUNT, None, Vec::new());
         for (name, value) in pairs {
             match name.as_str() {
@@ -114,6 +122,10 @@ impl<S: Store, J: Journal> Service<S, J> {
                 }
             }
         }
-        Ok((count, cursor, used))
+        Ok(Asked {
+            count,
+            cursor,
+            used,
+        })
     }
 }

@@ -3,13 +3,14 @@
 use super::{
     Case, Role,
     facts::Facts,
-    lanes::{self, Bar, FaceKind, Lane, Lanes, On, UNDATED, Unless},
-    standing::{Settings, Standing, Towards},
+    kinds::UNDATED,
+    lanes::{self, Bar, FaceKind, Lane, Lanes, On, Unless},
+    standing::{Settings, Standing},
 };
 use crate::{
     consent::{Asked, Clause, Condition},
     fhir::Key,
-    label::DIRECTORY,
+    label::{DIRECTORY, Marks},
     scope::Actions,
     statute::{Labels, Reason},
 };
@@ -30,11 +31,9 @@ pub struct Basis {
     pub ground: Reason,
     /// Which face.
     pub face: FaceKind,
-    /// Parts that reveal any of these go.
-    pub out: Labels,
-    /// Parts whose protected labels meet these go.
-    pub out_protected: Labels,
-    /// Classes with a current hit: they make the conditional labels of parts count.
+    /// Per patient, what each way of seeing the record takes out of it.
+    pub cuts: Vec<Vec<Cut>>,
+    /// Classes with a current hit: they make conditional labels count.
     pub hits: Labels,
     /// Restrictions that hidden targets of references are tested with.
     pub restrictions: Vec<Clause>,
@@ -42,6 +41,33 @@ pub struct Basis {
     pub may_know: bool,
     /// Why parts go, where some do.
     pub partial: Vec<Reason>,
+}
+
+/// What one way of seeing a record takes out of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// Parts that reveal any of these go.
+    pub labels: Labels,
+    /// Parts whose protected labels meet these go.
+    pub protected: Labels,
+    /// The patient's classes with a current hit.
+    pub hits: Labels,
+}
+
+impl Cut {
+    /// Whether a part with these marks goes.
+    pub fn takes(&self, marks: Marks) -> bool {
+        let (labels, protected) = marks.effective(self.hits);
+        labels.meets(self.labels) || protected.meets(self.protected)
+    }
+}
+
+impl Basis {
+    /// Whether a part with these marks goes: towards some patient, no way shows it.
+    pub fn takes_out(&self, marks: Marks) -> bool {
+        let hidden = |ways: &Vec<Cut>| ways.iter().all(|cut| cut.takes(marks));
+        self.cuts.iter().any(hidden)
+    }
 }
 
 /// Why a record is withheld.
@@ -89,7 +115,7 @@ pub fn decide(case: &Case, settings: Settings, facts: &Facts, standing: &Standin
             .map(|patient| match standing.towards(patient) {
                 Some(towards) => {
                     let lanes = lanes::lanes(case, settings, &standing.names, towards);
-                    towards_one(facts, &lanes, towards)
+                    towards_one(facts, &lanes, towards.hits, towards.tightening)
                 }
                 None => Decision::withhold(Reason::NoRelation),
             })
@@ -112,8 +138,7 @@ fn both(one: Decision, other: Decision) -> Decision {
             } else {
                 (other, one)
             };
-            base.out = base.out.and(rest.out);
-            base.out_protected = base.out_protected.and(rest.out_protected);
+            base.cuts.extend(rest.cuts);
             base.hits = base.hits.and(rest.hits);
             base.may_know &= rest.may_know;
             base.partial.extend(rest.partial);
@@ -135,25 +160,21 @@ fn both(one: Decision, other: Decision) -> Decision {
 fn of_nobody(case: &Case, facts: &Facts, standing: &Standing) -> Decision {
     let ground = if DIRECTORY.has(facts.key.kind) {
         Reason::Directory
-    } else if facts.key.kind.name() == "AuditEvent" {
-        match case.requester.role {
-            Role::Auditor | Role::PrivacyOffice => Reason::Audit,
-            _ => return Decision::withhold(Reason::NoRelation),
-        }
     } else if standing.groups.contains(&facts.key) {
         Reason::Grant
     } else {
-        match case.requester.role {
-            Role::Provider => Reason::Treatment,
-            Role::Staff | Role::PrivacyOffice => Reason::StaffFunction,
-            _ => return Decision::withhold(Reason::NoRelation),
-        }
+        let lanes = Lanes {
+            lanes: lanes::nobody(case).into_iter().collect(),
+            refusal: Reason::NoRelation,
+            author: case.requester.user.clone(),
+            organization: case.requester.organization.clone(),
+        };
+        return towards_one(facts, &lanes, Labels::ALL, Labels::NONE);
     };
     Decision::Release(Basis {
         ground,
         face: FaceKind::Full,
-        out: Labels::NONE,
-        out_protected: Labels::NONE,
+        cuts: Vec::new(),
         hits: Labels::ALL,
         restrictions: Vec::new(),
         may_know: case.requester.role != Role::App,
@@ -161,14 +182,31 @@ fn of_nobody(case: &Case, facts: &Facts, standing: &Standing) -> Decision {
     })
 }
 
-fn towards_one(facts: &Facts, lanes: &Lanes, towards: &Towards) -> Decision {
+/// A record is shown when it fits a lane; its parts, when some lane that it fits shows them.
+fn towards_one(facts: &Facts, lanes: &Lanes, hits: Labels, tightening: Labels) -> Decision {
     let mut reasons = Vec::new();
+    let mut shown: Option<Basis> = None;
     for lane in &lanes.lanes {
-        let stood = against(lane, lanes, facts, towards);
-        if stood.is_empty() {
-            return Decision::Release(basis(lane, lanes, facts, towards));
+        let stood = against(lane, lanes, facts, hits, tightening);
+        if !stood.is_empty() {
+            reasons.extend(stood);
+            continue;
         }
-        reasons.extend(stood);
+        let next = basis(lane, lanes, facts, hits);
+        match &mut shown {
+            None => shown = Some(next),
+            Some(basis) => {
+                if let Some(ways) = basis.cuts.first_mut() {
+                    ways.extend(next.cuts.into_iter().flatten());
+                }
+                if next.partial.is_empty() {
+                    basis.partial.clear();
+                }
+            }
+        }
+    }
+    if let Some(basis) = shown {
+        return Decision::Release(basis);
     }
     if reasons.is_empty() {
         reasons.push(lanes.refusal);
@@ -179,9 +217,16 @@ fn towards_one(facts: &Facts, lanes: &Lanes, towards: &Towards) -> Decision {
 }
 
 /// Everything in `lane` that stands against the record as a whole.
-fn against(lane: &Lane, lanes: &Lanes, facts: &Facts, towards: &Towards) -> Vec<Reason> {
+fn against(
+    lane: &Lane,
+    lanes: &Lanes,
+    facts: &Facts,
+    hits: Labels,
+    tightening: Labels,
+) -> Vec<Reason> {
     let mut reasons = Vec::new();
-    let (labels, protected) = effective(facts, towards);
+    let (labels, protected) = facts.whole.effective(hits);
+    let (labels, protected) = (labels.and(tightening), protected.and(tightening));
     for bar in &lane.bars {
         if exempt(bar, lanes, facts) {
             continue;
@@ -198,7 +243,7 @@ fn against(lane: &Lane, lanes: &Lanes, facts: &Facts, towards: &Towards) -> Vec<
             });
         }
     }
-    let asked = asked(&facts.key, labels.and(parts(facts, towards).0), facts);
+    let asked = asked(&facts.key, labels.and(facts.parts.effective(hits).0), facts);
     if lane
         .restrictions
         .iter()
@@ -220,19 +265,6 @@ fn against(lane: &Lane, lanes: &Lanes, facts: &Facts, towards: &Towards) -> Vec<
         });
     }
     reasons
-}
-
-/// Labels and protected labels of the record as a whole, with the patient's hits and masks.
-fn effective(facts: &Facts, towards: &Towards) -> (Labels, Labels) {
-    let (labels, protected) = facts.whole.effective(towards.hits);
-    (
-        labels.and(towards.tightening),
-        protected.and(towards.tightening),
-    )
-}
-
-fn parts(facts: &Facts, towards: &Towards) -> (Labels, Labels) {
-    facts.parts.effective(towards.hits)
 }
 
 fn asked<'f>(key: &'f Key, labels: Labels, facts: &'f Facts) -> Asked<'f> {
@@ -277,33 +309,37 @@ fn within(lane: &Lane, record: Asked<'_>) -> bool {
     named && in_window
 }
 
-fn basis(lane: &Lane, lanes: &Lanes, facts: &Facts, towards: &Towards) -> Basis {
-    let mut basis = Basis {
-        ground: lane.ground,
-        face: lane.face,
-        out: Labels::NONE,
-        out_protected: Labels::NONE,
-        hits: towards.hits,
-        restrictions: lane.restrictions.clone(),
-        may_know: lane.may_know,
-        partial: Vec::new(),
+fn basis(lane: &Lane, lanes: &Lanes, facts: &Facts, hits: Labels) -> Basis {
+    let mut cut = Cut {
+        labels: Labels::NONE,
+        protected: Labels::NONE,
+        hits,
     };
-    let (labels, protected) = parts(facts, towards);
+    let mut partial = Vec::new();
+    let (labels, protected) = facts.parts.effective(hits);
     for bar in lane.bars.iter().filter(|bar| !exempt(bar, lanes, facts)) {
         let meets = match bar.on {
             On::Labels(mask) => {
-                basis.out = basis.out.and(mask);
+                cut.labels = cut.labels.and(mask);
                 labels.meets(mask)
             }
             On::Protected(mask) => {
-                basis.out_protected = basis.out_protected.and(mask);
+                cut.protected = cut.protected.and(mask);
                 protected.meets(mask)
             }
             On::Kinds(_) => false,
         };
         if meets {
-            basis.partial.push(bar.reason);
+            partial.push(bar.reason);
         }
     }
-    basis
+    Basis {
+        ground: lane.ground,
+        face: lane.face,
+        cuts: vec![vec![cut]],
+        hits,
+        restrictions: lane.restrictions.clone(),
+        may_know: lane.may_know,
+        partial,
+    }
 }

@@ -6,19 +6,20 @@
 
 use super::{
     Case, Role,
+    kinds::{ADMINISTRATIVE, AUDITED, CLAIMS, STAFF, TRAIL},
     standing::{Authority, Settings, Towards},
 };
 use crate::{
     consent::{Asker, Category, Clause, Condition, Directive},
     fhir::{Interval, Key, Kinds},
     label::DIRECTORY,
+    scope::{Actions, Context},
     statute::{
         Labels, Purpose, Reason,
         necessary::{LiftedBy, NECESSARY},
         projections::{PROJECTIONS, Seat},
     },
 };
-use std::sync::LazyLock;
 
 /// A way in which records of one patient may be seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,51 +97,6 @@ pub struct Lanes {
     pub organization: Option<Key>,
 }
 
-/// Types that tell of requests, restrictions and suspicions: never the household's, nor a
-/// representative's of a minor (SEMANTICS section 9).
-static ADMINISTRATIVE: LazyLock<Kinds> =
-    LazyLock::new(|| Kinds::of(&["Consent", "Task", "Flag", "Provenance", "AuditEvent"]));
-
-/// Types that a confidential communications request hides from the household.
-static CLAIMS: LazyLock<Kinds> = LazyLock::new(|| {
-    Kinds::of(&[
-        "Claim",
-        "ClaimResponse",
-        "ExplanationOfBenefit",
-        "Invoice",
-        "Account",
-        "ChargeItem",
-        "PaymentNotice",
-        "PaymentReconciliation",
-        "Communication",
-        "CommunicationRequest",
-        "CoverageEligibilityRequest",
-        "CoverageEligibilityResponse",
-    ])
-});
-
-static AUDITED: LazyLock<Kinds> =
-    LazyLock::new(|| Kinds::of(&["Consent", "AuditEvent", "Provenance"]));
-
-static STAFF: LazyLock<Kinds> = LazyLock::new(|| {
-    Kinds::of(&[
-        "Patient",
-        "RelatedPerson",
-        "Coverage",
-        "Consent",
-        "Task",
-        "Communication",
-        "CommunicationRequest",
-        "Flag",
-        "Group",
-        "Person",
-    ])
-});
-
-/// Types without a service of their own: a window does not ask for their date.
-pub static UNDATED: LazyLock<Kinds> =
-    LazyLock::new(|| Kinds::of(&["Patient", "Coverage", "RelatedPerson", "Group", "CareTeam"]));
-
 /// The state whose law this is.
 const STATE: &str = "CA";
 
@@ -169,6 +125,34 @@ pub fn lanes(case: &Case, settings: Settings, names: &[Key], towards: &Towards) 
     }
 }
 
+/// The way in which `case` may see records that name no patient and stand in no directory: they are
+/// the provider's and the staff's, and the bars of steps 1 and 2 stand all the same (a note that was
+/// stored before the record that says whose it is).
+pub fn nobody(case: &Case) -> Option<Lane> {
+    let (ground, kinds) = match (case.purpose, case.requester.role) {
+        (Purpose::Treat, Role::Provider) => (Reason::Treatment, Kinds::ALL.without(*TRAIL)),
+        (Purpose::Etreat, Role::Provider) if case.break_glass.is_some() => {
+            (Reason::BreakGlass, Kinds::ALL.without(*TRAIL))
+        }
+        (Purpose::Hoperat, Role::Staff) => (Reason::StaffFunction, Kinds::ALL.without(*TRAIL)),
+        (Purpose::Hoperat, Role::PrivacyOffice) => (Reason::StaffFunction, Kinds::ALL),
+        (Purpose::Hcompl, Role::Auditor) => (Reason::Audit, *TRAIL),
+        _ => return None,
+    };
+    let mut bars = foreign_bars(case);
+    bars.retain(|bar| ground != Reason::BreakGlass || bar.reason != Reason::Part2);
+    Some(Lane {
+        ground,
+        kinds,
+        bars,
+        within: None,
+        windows: None,
+        restrictions: Vec::new(),
+        face: FaceKind::Full,
+        may_know: true,
+    })
+}
+
 struct Work<'a> {
     case: &'a Case,
     settings: Settings,
@@ -178,14 +162,34 @@ struct Work<'a> {
 
 impl Work<'_> {
     fn lanes(&self) -> Result<Vec<Lane>, Reason> {
-        let other_patient = self
-            .case
-            .patient
-            .as_ref()
-            .is_some_and(|id| *id != self.towards.patient.id);
-        if other_patient && self.case.scopes.patient_only() {
+        let scopes = self.scopes();
+        if scopes.is_empty() {
             return Err(Reason::Scope);
         }
+        let mut lanes = self.by_relation()?;
+        for lane in &mut lanes {
+            lane.kinds = lane.kinds.both(scopes);
+        }
+        Ok(lanes)
+    }
+
+    /// The types that the token's scopes cover of this patient: a `patient/` scope reaches the
+    /// patient in context and nobody else.
+    fn scopes(&self) -> Kinds {
+        let scopes = &self.case.scopes;
+        let at = |context| {
+            let read = scopes.kinds_at(context, Actions::READ);
+            read.either(scopes.kinds_at(context, Actions::SEARCH))
+        };
+        let all = at(Context::User).either(at(Context::System));
+        if self.case.patient.as_ref() == Some(&self.towards.patient.id) {
+            all.either(at(Context::Patient))
+        } else {
+            all
+        }
+    }
+
+    fn by_relation(&self) -> Result<Vec<Lane>, Reason> {
         let role = self.case.requester.role;
         if role != Role::App && self.towards.covered_together && !self.breaks_glass() {
             return Err(Reason::OwnCoverage);
@@ -265,14 +269,7 @@ impl Work<'_> {
         let Some(seat) = self.towards.seat else {
             return self.authorized_only();
         };
-        let mut bars = self.foreign_bars();
-        bars.push(labels(Reason::Household, Labels::ALL));
-        if self.has_directive(Category::ConfidentialCommunicationsRequest) {
-            bars.push(Bar {
-                on: On::Kinds(*CLAIMS),
-                ..everything(Reason::ConfidentialCommunications)
-            });
-        }
+        let bars = self.household_bars();
         let kinds = PROJECTIONS.kinds(seat, self.settings.household);
         let base = Lane {
             face: FaceKind::Household(seat),
@@ -282,10 +279,25 @@ impl Work<'_> {
         Ok(self.with_authorizations(base, false))
     }
 
-    /// Whom only an authorization lets in: the lanes that authorizations give, and no other.
-    fn authorized_only(&self) -> Result<Vec<Lane>, Reason> {
+    /// Steps 1, 2 and 5. Who sits on the policy does not get around a confidential communications
+    /// request by stating another purpose.
+    fn household_bars(&self) -> Vec<Bar> {
         let mut bars = self.foreign_bars();
         bars.push(labels(Reason::Household, Labels::ALL));
+        if self.towards.seat.is_some()
+            && self.has_directive(Category::ConfidentialCommunicationsRequest)
+        {
+            bars.push(Bar {
+                on: On::Kinds(*CLAIMS),
+                ..everything(Reason::ConfidentialCommunications)
+            });
+        }
+        bars
+    }
+
+    /// Whom only an authorization lets in: the lanes that authorizations give, and no other.
+    fn authorized_only(&self) -> Result<Vec<Lane>, Reason> {
+        let bars = self.household_bars();
         let base = Lane {
             may_know: false,
             ..self.lane(Reason::AuthorizedBy, Kinds::NONE, bars)
@@ -321,10 +333,14 @@ impl Work<'_> {
     }
 
     fn plan(&self) -> Result<Vec<Lane>, Reason> {
-        let granted = self.towards.grants.iter().any(|grant| {
-            grant.period.holds(self.case.at) && grant.purposes.contains(&self.case.purpose)
-        });
-        if !granted || self.towards.covered.is_empty() {
+        let granted = self
+            .towards
+            .grants
+            .iter()
+            .filter(|grant| grant.period.holds(self.case.at))
+            .filter(|grant| grant.purposes.contains(&self.case.purpose))
+            .fold(Kinds::NONE, |kinds, grant| kinds.either(grant.kinds));
+        if granted.is_empty() || self.towards.covered.is_empty() {
             return Err(Reason::NoGrant);
         }
         let mut bars = self.foreign_bars();
@@ -341,7 +357,11 @@ impl Work<'_> {
         }
         let base = Lane {
             windows: Some(self.towards.covered.clone()),
-            ..self.lane(Reason::Grant, NECESSARY.kinds(self.case.purpose), bars)
+            ..self.lane(
+                Reason::Grant,
+                NECESSARY.kinds(self.case.purpose).both(granted),
+                bars,
+            )
         };
         Ok(self.with_authorizations(base, true))
     }
@@ -349,46 +369,12 @@ impl Work<'_> {
     fn function(&self, ground: Reason, kinds: Kinds) -> Lane {
         Lane {
             restrictions: Vec::new(),
-            ..self.lane(
-                ground,
-                kinds,
-                vec![labels(
-                    Reason::PsychotherapyNote,
-                    Labels::PSYCHOTHERAPY_NOTE,
-                )],
-            )
+            ..self.lane(ground, kinds, self.foreign_bars())
         }
     }
 
-    /// The bars of steps 1 and 2 for everyone but the member.
     fn foreign_bars(&self) -> Vec<Bar> {
-        let treats = matches!(self.case.purpose, Purpose::Treat | Purpose::Etreat);
-        let mut bars = vec![
-            Bar {
-                unless: if treats {
-                    Unless::Author
-                } else {
-                    Unless::Nobody
-                },
-                ..labels(Reason::PsychotherapyNote, Labels::PSYCHOTHERAPY_NOTE)
-            },
-            Bar {
-                unless: if treats {
-                    Unless::Organization
-                } else {
-                    Unless::Nobody
-                },
-                ..labels(Reason::Part2, Labels::PART2)
-            },
-        ];
-        if self.case.requester.state.as_deref() != Some(STATE) {
-            for row in &NECESSARY.out_of_state {
-                if !row.except.contains(&self.case.purpose) {
-                    bars.push(labels(out_of_state(row.labels), row.labels));
-                }
-            }
-        }
-        bars
+        foreign_bars(self.case)
     }
 
     fn in_force(&self) -> impl Iterator<Item = &Directive> {
@@ -447,15 +433,16 @@ impl Work<'_> {
     }
 
     fn authorized(&self, base: &Lane, category: Category, clause: &Clause, standing: bool) -> Lane {
-        let special = Labels::PSYCHOTHERAPY_NOTE
-            .and(Labels::NOTE_UNRELEASED)
-            .and(Labels::PART2);
-        let named = clause.on.labels.unwrap_or(Labels::ALL.without(special));
         let bars = base
             .bars
             .iter()
-            .filter_map(|bar| lifted(*bar, category, named))
+            .filter_map(|bar| lifted(*bar, category, clause.on.labels))
             .collect();
+        let mut on = clause.on.clone();
+        if category == Category::Part2Consent && !standing {
+            // It names Part 2 records: by itself it opens no others.
+            on.labels = on.labels.or(Some(Labels::PART2));
+        }
         let (ground, kinds) = if standing {
             (base.ground, base.kinds)
         } else {
@@ -467,7 +454,7 @@ impl Work<'_> {
             kinds,
             bars,
             within: Some(Clause {
-                on: clause.on.clone(),
+                on,
                 except: self.concerning(&clause.except),
             }),
             face: FaceKind::Full,
@@ -476,27 +463,72 @@ impl Work<'_> {
     }
 }
 
-/// What is left of a bar once a permission names `named`; `None` where nothing is.
-fn lifted(bar: Bar, category: Category, named: Labels) -> Option<Bar> {
-    let may_lift = match bar.reason {
-        Reason::Part2 => category == Category::Part2Consent,
+/// The bars of steps 1 and 2 for everyone but the member.
+fn foreign_bars(case: &Case) -> Vec<Bar> {
+    let treats = matches!(case.purpose, Purpose::Treat | Purpose::Etreat);
+    let mut bars = vec![
+        Bar {
+            unless: if treats {
+                Unless::Author
+            } else {
+                Unless::Nobody
+            },
+            ..labels(Reason::PsychotherapyNote, Labels::PSYCHOTHERAPY_NOTE)
+        },
+        Bar {
+            unless: if treats {
+                Unless::Organization
+            } else {
+                Unless::Nobody
+            },
+            ..labels(Reason::Part2, Labels::PART2)
+        },
+    ];
+    if case.requester.state.as_deref() != Some(STATE) {
+        for row in &NECESSARY.out_of_state {
+            if !row.except.contains(&case.purpose) {
+                bars.push(labels(out_of_state(row.labels), row.labels));
+            }
+        }
+    }
+    bars
+}
+
+/// What is left of a bar once a permission names `named` (all that needs no naming, where `None`);
+/// `None` where nothing is.
+fn lifted(bar: Bar, category: Category, named: Option<Labels>) -> Option<Bar> {
+    let by = match bar.reason {
+        Reason::Part2 => Category::Part2Consent,
         Reason::SelfPaid
         | Reason::SuspectedAbuse
         | Reason::RemovedFromCustody
         | Reason::ConfidentialCommunications
-        | Reason::OwnCoverage => false,
-        // A psychotherapy note and what may not leave the state need to be named as such.
-        _ => category == Category::Authorization,
+        | Reason::OwnCoverage => return Some(bar),
+        _ => Category::Authorization,
     };
-    // A Part 2 consent names Part 2 records whatever else it says.
-    let named = if category == Category::Part2Consent {
-        Labels::PART2
-    } else {
-        named
-    };
-    if !may_lift {
+    if by != category {
         return Some(bar);
     }
+    let special = Labels::PSYCHOTHERAPY_NOTE
+        .and(Labels::NOTE_UNRELEASED)
+        .and(Labels::PART2);
+    let named = match (bar.reason, named) {
+        // A Part 2 consent names Part 2 records whatever else it says.
+        (Reason::Part2, _) => Labels::PART2,
+        // Whether the note is released to the member says nothing about whom the member names.
+        (_, Some(named)) if named.holds(Labels::PSYCHOTHERAPY_NOTE) => {
+            named.and(Labels::NOTE_UNRELEASED)
+        }
+        (_, Some(named)) => named,
+        // What may not leave the state needs to be named as such (Civ. 56.110(a)(1)).
+        (
+            Reason::OutOfStateAbortion
+            | Reason::OutOfStateGenderAffirming
+            | Reason::OutOfStateContraception,
+            None,
+        ) => Labels::NONE,
+        (_, None) => Labels::ALL.without(special),
+    };
     let on = match bar.on {
         On::Labels(mask) => On::Labels(mask.without(named)),
         On::Protected(mask) => On::Protected(mask.without(named)),

@@ -3,7 +3,7 @@
 
 use crate::{
     consent::Directive,
-    fhir::{Interval, Key},
+    fhir::{Interval, Key, Kinds},
     statute::{
         Labels, Purpose,
         projections::{Household, Seat},
@@ -125,6 +125,8 @@ impl Authority {
 pub struct Grant {
     /// What for.
     pub purposes: Vec<Purpose>,
+    /// The types that it names; all where it names none.
+    pub kinds: Kinds,
     /// Its period.
     pub period: Interval,
 }

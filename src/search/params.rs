@@ -44,16 +44,22 @@ pub struct Param {
 const OF_EVERY_RESOURCE: [(&str, ParamType, &str); 6] = [
     (ID, ParamType::Token, "id:id"),
     (LAST_UPDATED, ParamType::Date, "meta.lastUpdated:instant"),
-    ("_tag", ParamType::Token, "meta.tag:Coding"),
-    ("_profile", ParamType::Uri, "meta.profile:canonical"),
+    (TAG, ParamType::Token, "meta.tag:Coding"),
+    (PROFILE, ParamType::Uri, "meta.profile:canonical"),
     (SECURITY, ParamType::Token, "meta.security:Coding"),
-    ("_source", ParamType::Uri, "meta.source:uri"),
+    (SOURCE, ParamType::Uri, "meta.source:uri"),
 ];
 
 /// The logical id: a column of the record, not an index entry.
 pub const ID: &str = "_id";
 /// The record's time: a column of the record, not an index entry.
 pub const LAST_UPDATED: &str = "_lastUpdated";
+/// Tags: in `meta`, for those who may know labels.
+pub const TAG: &str = "_tag";
+/// Profiles.
+pub const PROFILE: &str = "_profile";
+/// Where a record came from: as tags.
+pub const SOURCE: &str = "_source";
 /// Labels: see [`OF_EVERY_RESOURCE`].
 pub const SECURITY: &str = "_security";
 

@@ -14,6 +14,7 @@ pub static NECESSARY: LazyLock<Necessary> = LazyLock::new(|| {
 #[derive(Debug, Default)]
 pub struct Necessary {
     kinds: HashMap<Purpose, Kinds>,
+    classes: HashMap<String, Kinds>,
     /// Classes that never go.
     pub never: Labels,
     /// Classes that go only with something that names them.
@@ -47,6 +48,7 @@ pub struct OutOfState {
 
 #[derive(Deserialize)]
 struct Table {
+    class: HashMap<String, Vec<String>>,
     purpose: HashMap<String, PurposeRow>,
     never: Vec<NeverRow>,
     needs: Vec<NeedsRow>,
@@ -93,6 +95,14 @@ impl Necessary {
                     Some((Purpose::parse(code)?, kinds))
                 })
                 .collect(),
+            classes: table
+                .class
+                .iter()
+                .map(|(class, names)| {
+                    let kinds = names.iter().filter_map(|name| Kind::named(name)).collect();
+                    (class.clone(), kinds)
+                })
+                .collect(),
             never: table.never.iter().map(|row| label(&row.label)).collect(),
             needs: table
                 .needs
@@ -113,6 +123,11 @@ impl Necessary {
                 })
                 .collect(),
         })
+    }
+
+    /// The types of a grant's data class; none for one that is not known.
+    pub fn class(&self, class: &str) -> Kinds {
+        self.classes.get(class).copied().unwrap_or(Kinds::NONE)
     }
 
     /// The types that a plan may pull for `purpose`.

@@ -17,7 +17,7 @@ use crate::{
     policy::{Case, Settings, Standing},
     search::plan::Plan,
 };
-use std::future::Future;
+use std::{fs, future::Future, io, os::unix::fs::OpenOptionsExt as _, path::Path};
 
 /// Why the store could not answer.
 #[derive(Debug, thiserror::Error)]
@@ -138,6 +138,17 @@ pub struct Written {
     pub created: bool,
     /// Whether anything changed at all.
     pub changed: bool,
+}
+
+/// Makes an empty file that only its owner may read, where there is none: an engine would make it as
+/// the umask says. The files that SQLite puts beside a database get the database's mode. A file that
+/// is there isn't opened: closing it would drop the locks that this process holds on it.
+fn make_private(file: &Path) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    match options.write(true).create_new(true).mode(0o600).open(file) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop),
+    }
 }
 
 /// The storage of records.

@@ -24,7 +24,11 @@ pub fn matching(lens: &Lens, plan: &Plan) -> Sql {
     if let Some(kind) = plan.kind {
         pieces.push(Sql::text(&format!("r.kind = {}", kind.number())));
     }
-    pieces.extend(plan.filters.iter().map(|filter| self::filter(lens, filter)));
+    pieces.extend(
+        plan.filters
+            .iter()
+            .map(|filter| self::filter(lens, plan.kind, filter)),
+    );
     sql.add(Sql::all(pieces));
     sql
 }
@@ -111,12 +115,20 @@ fn sort_value(lens: &Lens, key: Option<&SortKey>) -> Sql {
         ParamType::Date => ("index_date", "low"),
         ParamType::String => ("index_string", "folded"),
         ParamType::Uri => ("index_uri", "uri"),
-        ParamType::Reference => ("index_reference", "target"),
+        // By the id that it names: the numbers of records tell in which order they came.
+        ParamType::Reference => (
+            "index_reference",
+            "(SELECT l.id FROM locator l WHERE l.rid = e.target)",
+        ),
         _ => ("index_token", "code"),
     };
     let of = if key.descending { "max" } else { "min" };
+    let column = match key.param.kind {
+        ParamType::Reference => column.to_owned(),
+        _ => format!("e.{column}"),
+    };
     let mut sql = Sql::text(&format!(
-        "(SELECT {of}(e.{column}) FROM {table} e WHERE e.rid = r.rid AND e.param = {} AND ",
+        "(SELECT {of}({column}) FROM {table} e WHERE e.rid = r.rid AND e.param = {} AND ",
         key.param.id.0
     ));
     sql.add(seen(lens, key.param)).push(")");
@@ -143,7 +155,7 @@ fn seen(lens: &Lens, param: &Param) -> Sql {
     )
 }
 
-fn filter(lens: &Lens, filter: &Filter) -> Sql {
+fn filter(lens: &Lens, kind: Option<Kind>, filter: &Filter) -> Sql {
     let param = filter.param;
     match &filter.test {
         Test::Id(ids) => Sql::any(ids.iter().map(|id| {
@@ -160,16 +172,18 @@ fn filter(lens: &Lens, filter: &Filter) -> Sql {
             if *missing { any.not() } else { any }
         }
         Test::NotToken(tests) => exists(lens, param, Some(Sql::any(tests.iter().map(token)))).not(),
-        Test::Token(tests) => matches(lens, param, Sql::any(tests.iter().map(token))),
+        Test::Token(tests) => matches(lens, kind, param, Sql::any(tests.iter().map(token))),
         Test::Date(tests) => matches(
             lens,
+            kind,
             param,
             Sql::any(tests.iter().map(|t| date(*t, "e.low", "e.high"))),
         ),
-        Test::String(tests) => matches(lens, param, Sql::any(tests.iter().map(string))),
-        Test::Reference(tests) => matches(lens, param, Sql::any(tests.iter().map(reference))),
+        Test::String(tests) => matches(lens, kind, param, Sql::any(tests.iter().map(string))),
+        Test::Reference(tests) => matches(lens, kind, param, Sql::any(tests.iter().map(reference))),
         Test::Uri(uris) => matches(
             lens,
+            kind,
             param,
             Sql::any(uris.iter().map(|uri| {
                 let mut sql = Sql::text("e.uri = ");
@@ -192,11 +206,15 @@ fn table(param: &Param) -> &'static str {
 
 /// Whether an entry that the requester may know passes. The first part lets the engine start from
 /// the index; the second is the exact test.
-fn matches(lens: &Lens, param: &Param, test: Sql) -> Sql {
+fn matches(lens: &Lens, kind: Option<Kind>, param: &Param, test: Sql) -> Sql {
+    // Over all types a parameter is the same number on each.
+    let of_kind = kind.map_or(Sql::truth(true), |kind| {
+        Sql::text(&format!("e.kind = {}", kind.number()))
+    });
     let mut start = Sql::text(&format!(
-        "r.rid IN (SELECT e.rid FROM {} e WHERE e.kind = {} AND e.param = {} AND ",
+        "r.rid IN (SELECT e.rid FROM {} e WHERE {} AND e.param = {} AND ",
         table(param),
-        param.base.number(),
+        of_kind.text,
         param.id.0
     ));
     start.add(test.clone()).push(")");

@@ -4,11 +4,11 @@
 use crate::{
     calendar,
     fhir::{
-        CODE_SYSTEM, Interval, Key, Node, Resource,
+        CODE_SYSTEM, Interval, Key, Kinds, Node, Resource,
         resource::{extension, nodes},
     },
     policy::Authority,
-    statute::Purpose,
+    statute::{Purpose, necessary::NECESSARY},
 };
 
 /// A row that a record puts beside itself.
@@ -62,6 +62,8 @@ pub enum Source {
         reach: Key,
         /// Bits of [`Purpose::bit`].
         purposes: u32,
+        /// The types of its data classes; all where it names none.
+        kinds: Kinds,
         /// Its period.
         period: Interval,
     },
@@ -289,24 +291,18 @@ fn grants(resource: &Resource, requester: &Key) -> Vec<Source> {
     if restriction.is_none_or(|period| period.get("end").is_none()) {
         return Vec::new();
     }
-    let purposes = resource
-        .nodes("input")
+    let inputs = |name: &str| -> Vec<&str> { inputs(resource, name) };
+    let purposes = inputs("purpose")
         .into_iter()
-        .filter(|input| {
-            nodes(input, "type.coding")
-                .iter()
-                .any(|coding| coding.text("code") == Some("purpose"))
-        })
-        .filter_map(|input| {
-            let coding = input
-                .get("valueCoding")
-                .or_else(|| nodes(input, "valueCodeableConcept.coding").first().copied());
-            let code = coding
-                .and_then(|coding| coding.text("code"))
-                .or_else(|| input.text("valueCode"))?;
-            Purpose::parse(code)
-        })
+        .filter_map(Purpose::parse)
         .fold(0, |bits, purpose| bits | purpose.bit());
+    let classes = inputs("data-class");
+    let kinds = if classes.is_empty() {
+        Kinds::ALL
+    } else {
+        let of_class = |kinds: Kinds, class: &str| kinds.either(NECESSARY.class(class));
+        classes.into_iter().fold(Kinds::NONE, of_class)
+    };
     if purposes == 0 {
         return Vec::new();
     }
@@ -318,8 +314,30 @@ fn grants(resource: &Resource, requester: &Key) -> Vec<Source> {
             requester: requester.clone(),
             reach,
             purposes,
+            kinds,
             period: period(restriction),
         })
+        .collect()
+}
+
+/// The codes of a Task's inputs of one type.
+fn inputs<'r>(resource: &'r Resource, name: &str) -> Vec<&'r str> {
+    let is_of = |input: &&Node| {
+        let types = nodes(input, "type.coding");
+        types.iter().any(|coding| coding.text("code") == Some(name))
+    };
+    let code = |input: &'r Node| {
+        let concept = nodes(input, "valueCodeableConcept.coding").first().copied();
+        let coding = input.get("valueCoding").or(concept);
+        coding
+            .and_then(|coding| coding.text("code"))
+            .or_else(|| input.text("valueCode"))
+    };
+    resource
+        .nodes("input")
+        .into_iter()
+        .filter(is_of)
+        .filter_map(code)
         .collect()
 }
 

@@ -91,6 +91,7 @@ impl Sql {
 
     /// Not this.
     #[must_use]
+    #[expect(clippy::should_implement_trait, reason = "SQL's own word")]
     pub fn not(self) -> Sql {
         let mut sql = Sql::text("NOT (");
         sql.add(self).push(")");

@@ -5,16 +5,17 @@
 use super::sql::Sql;
 use crate::{
     consent::{Clause, Condition},
-    fhir::{Interval, Key, Kinds},
+    fhir::{Interval, Key, Kind, Kinds},
     label::DIRECTORY,
     policy::{
         FaceKind, Lane, Lanes, Role,
-        lanes::{Bar, On, UNDATED, Unless},
+        kinds::UNDATED,
+        lanes::{Bar, On, Unless},
     },
-    search::params::Param,
+    search::params::{self, Param},
     statute::{
         Labels,
-        projections::{Household, PROJECTIONS},
+        projections::{Household, PROJECTIONS, Seat},
     },
 };
 
@@ -29,6 +30,8 @@ pub struct Lens {
     pub role: Role,
     /// Types that the token's scopes cover.
     pub scopes: Kinds,
+    /// The way to records that name no patient.
+    pub nobody: Option<Lane>,
     /// Groups that the requester's grants name, by number.
     pub grant_groups: Vec<i64>,
     /// The numbers by which exemptions know the requester.
@@ -38,6 +41,24 @@ pub struct Lens {
     /// `[policy] household`.
     pub household: Household,
 }
+
+/// What is known of the patient: the columns of `patient_state` or, for a record that names nobody,
+/// every hit.
+#[derive(Clone, Copy)]
+struct State {
+    hits: &'static str,
+    tightening: &'static str,
+}
+
+const OWNED: State = State {
+    hits: "s.hits",
+    tightening: "s.tightening",
+};
+
+const NOBODY: State = State {
+    hits: "-1",
+    tightening: "0",
+};
 
 /// An index entry in a query: its alias and its parameter.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +88,7 @@ impl Lens {
         ));
         owned.add(self.permits(r, e)).push("))");
         let mut nobody = Sql::text(&format!("({r}.subjects = 0 AND "));
-        nobody.add(self.of_nobody(r)).push(")");
+        nobody.add(self.of_nobody(r, e)).push(")");
         Sql::all([
             Sql::text(&format!("{r}.deleted = 0")),
             Sql::kinds(&format!("{r}.kind"), self.scopes),
@@ -75,16 +96,17 @@ impl Lens {
         ])
     }
 
-    fn of_nobody(&self, r: &str) -> Sql {
+    fn of_nobody(&self, r: &str, e: Option<Entry<'_>>) -> Sql {
         let kind = format!("{r}.kind");
-        let staff = matches!(
-            self.role,
-            Role::Provider | Role::Staff | Role::PrivacyOffice
-        );
-        Sql::any([
+        let plain = self.role == Role::App;
+        let open = Sql::any([
             Sql::kinds(&kind, *DIRECTORY),
-            Sql::truth(staff),
             Sql::numbers(&format!("{r}.rid"), &self.grant_groups),
+        ]);
+        let told = !(plain && e.is_some_and(|entry| is_hidden_meta(entry.param)));
+        Sql::any([
+            Sql::all([open, Sql::truth(told)]),
+            Sql::any(self.nobody.iter().map(|lane| self.lane(lane, r, e, NOBODY))),
         ])
     }
 
@@ -109,100 +131,135 @@ impl Lens {
     }
 
     fn any_lane(&self, lanes: &Lanes, r: &str, e: Option<Entry<'_>>) -> Sql {
-        Sql::any(lanes.lanes.iter().map(|lane| self.lane(lane, r, e)))
+        Sql::any(lanes.lanes.iter().map(|lane| self.lane(lane, r, e, OWNED)))
     }
 
-    fn lane(&self, lane: &Lane, r: &str, e: Option<Entry<'_>>) -> Sql {
+    fn lane(&self, lane: &Lane, r: &str, e: Option<Entry<'_>>, of: State) -> Sql {
         let mut pieces = vec![Sql::kinds(&format!("{r}.kind"), lane.kinds)];
-        pieces.extend(lane.bars.iter().map(|bar| self.bar(bar, r)));
+        pieces.extend(lane.bars.iter().map(|bar| self.bar(bar, r, of)));
         if let Some(clause) = &lane.within {
-            pieces.push(clause_sql(clause, r, false));
+            pieces.push(clause_sql(clause, r, false, of));
         }
         if let Some(windows) = &lane.windows {
             pieces.push(in_windows(windows, r));
         }
         for clause in &lane.restrictions {
-            pieces.push(clause_sql(clause, r, true).not());
+            pieces.push(clause_sql(clause, r, true, of).not());
         }
         if let FaceKind::Household(_) = lane.face {
             pieces.push(Sql::text(&format!("{r}.h_body IS NOT NULL")));
+        } else if !lane.restrictions.is_empty() {
+            // What can't be without a reference to what a restriction hides.
+            let needed =
+                format!("reference f ON f.target = t.rid AND f.needed = 1 AND f.rid = {r}.rid");
+            pieces.push(restricted(&lane.restrictions, &needed, of).not());
         }
         if let Some(entry) = e {
-            pieces.push(self.entry(lane, r, entry));
+            pieces.push(self.entry(lane, r, entry, of));
         }
         Sql::all(pieces)
     }
 
-    fn bar(&self, bar: &Bar, r: &str) -> Sql {
+    fn bar(&self, bar: &Bar, r: &str, of: State) -> Sql {
         let stands = match bar.on {
-            On::Labels(mask) => meets(&format!("({})", effective(r)), mask),
-            On::Protected(mask) => meets(&format!("({})", effective_protected(r)), mask),
+            On::Labels(mask) => meets(&format!("({})", effective(r, of)), mask),
+            On::Protected(mask) => meets(&format!("({})", effective_protected(r, of)), mask),
             On::Kinds(kinds) => Sql::kinds(&format!("{r}.kind"), kinds),
         };
-        let exempt = match (bar.unless, self.author, self.organization) {
+        Sql::any([stands.not(), self.exempt(bar, r)])
+    }
+
+    fn exempt(&self, bar: &Bar, r: &str) -> Sql {
+        match (bar.unless, self.author, self.organization) {
             (Unless::Author, Some(author), _) => is(r, "author", author),
             (Unless::Organization, _, Some(organization)) => is(r, "organization", organization),
             _ => Sql::truth(false),
-        };
-        Sql::any([stands.not(), exempt])
+        }
     }
 
     /// Whether an index entry exists for the requester: its element is not taken out.
-    fn entry(&self, lane: &Lane, r: &str, entry: Entry<'_>) -> Sql {
-        let e = entry.alias;
+    fn entry(&self, lane: &Lane, r: &str, entry: Entry<'_>, of: State) -> Sql {
+        let (e, hits) = (entry.alias, of.hits);
+        if !lane.may_know && is_hidden_meta(entry.param) {
+            return Sql::truth(false);
+        }
         let mut pieces = Vec::new();
         match lane.face {
             FaceKind::Full => {
                 for bar in &lane.bars {
-                    match bar.on {
+                    let stands = match bar.on {
                         On::Labels(mask) => {
-                            let on = format!("({e}.labels | ({e}.conditional & s.hits))");
-                            pieces.push(meets(&on, mask).not());
+                            meets(&format!("({e}.labels | ({e}.conditional & {hits}))"), mask)
                         }
-                        On::Protected(mask) => {
-                            let on = format!("({e}.protected | ({e}.c_protected & s.hits))");
-                            pieces.push(meets(&on, mask).not());
-                        }
-                        On::Kinds(_) => {}
-                    }
+                        On::Protected(mask) => meets(
+                            &format!("({e}.protected | ({e}.c_protected & {hits}))"),
+                            mask,
+                        ),
+                        On::Kinds(_) => continue,
+                    };
+                    pieces.push(Sql::any([stands.not(), self.exempt(bar, r)]));
                 }
             }
             FaceKind::Household(seat) => {
                 pieces.push(Sql::text(&format!("({e}.labels | {e}.conditional) = 0")));
-                let kinds = PROJECTIONS.kinds(seat, self.household);
-                let covered = kinds.iter().filter(|kind| {
-                    PROJECTIONS
-                        .of(seat, self.household, *kind)
-                        .is_some_and(|list| {
-                            let elements: Vec<&str> =
-                                list.elements().iter().map(String::as_str).collect();
-                            entry.param.base != *kind || entry.param.covered_by(&elements)
-                        })
-                });
-                pieces.push(Sql::kinds(&format!("{r}.kind"), covered.collect()));
+                pieces.push(Sql::kinds(
+                    &format!("{r}.kind"),
+                    self.covering(seat, entry.param),
+                ));
             }
         }
         if entry.is_reference && !lane.restrictions.is_empty() {
-            let restricted = lane
-                .restrictions
-                .iter()
-                .map(|clause| clause_sql(clause, "t", true));
-            let mut hidden = Sql::text(&format!(
-                "EXISTS (SELECT 1 FROM record t WHERE t.rid = {e}.target AND t.subjects > 0 AND "
-            ));
-            hidden.add(Sql::any(restricted)).push(")");
-            pieces.push(hidden.not());
+            let target = format!("(SELECT {e}.target AS target) f ON f.target = t.rid");
+            pieces.push(restricted(&lane.restrictions, &target, of).not());
         }
         Sql::all(pieces)
     }
+
+    /// The types whose household face keeps all that the parameter reads.
+    fn covering(&self, seat: Seat, param: &Param) -> Kinds {
+        let kinds = PROJECTIONS.kinds(seat, self.household);
+        let covers = |kind: &Kind| {
+            let list = PROJECTIONS.of(seat, self.household, *kind);
+            let elements: Vec<&str> = list
+                .map(|list| list.elements().iter().map(String::as_str).collect())
+                .unwrap_or_default();
+            // Profiles stay on every face.
+            param.code == params::PROFILE
+                || params::param(*kind, param.code).is_some_and(|own| own.covered_by(&elements))
+        };
+        kinds.iter().filter(covers).collect()
+    }
 }
 
-fn effective(r: &str) -> String {
-    format!("{r}.labels | ({r}.conditional & s.hits) | s.tightening")
+/// Elements of `meta` that only those see who may know labels (`faces::plain`).
+fn is_hidden_meta(param: &Param) -> bool {
+    [params::TAG, params::SOURCE].contains(&param.code)
 }
 
-fn effective_protected(r: &str) -> String {
-    format!("{r}.protected | ({r}.c_protected & s.hits) | s.tightening")
+/// Whether a record `t` of the patient `q`, joined by `joined`, is one that a restriction hides. Who
+/// the patient is stays known.
+fn restricted(restrictions: &[Clause], joined: &str, of: State) -> Sql {
+    let patient = Kind::named("Patient").map_or(-1, Kind::number);
+    let mut sql = Sql::text(&format!(
+        "EXISTS (SELECT 1 FROM record t JOIN {joined} \
+         JOIN record_patient o ON o.rid = t.rid AND o.own = 1 AND o.patient = q.patient \
+         WHERE t.deleted = 0 AND t.kind <> {patient} AND "
+    ));
+    let any = restrictions
+        .iter()
+        .map(|clause| clause_sql(clause, "t", true, of));
+    sql.add(Sql::any(any)).push(")");
+    sql
+}
+
+fn effective(r: &str, of: State) -> String {
+    let State { hits, tightening } = of;
+    format!("{r}.labels | ({r}.conditional & {hits}) | {tightening}")
+}
+
+fn effective_protected(r: &str, of: State) -> String {
+    let State { hits, tightening } = of;
+    format!("{r}.protected | ({r}.c_protected & {hits}) | {tightening}")
 }
 
 fn meets(column: &str, mask: Labels) -> Sql {
@@ -215,21 +272,22 @@ fn is(r: &str, column: &str, number: i64) -> Sql {
 
 /// Whether a clause covers the record; for a denial (`undated`) what has no date is covered, and an
 /// exception needs one; for a permission the other way round.
-fn clause_sql(clause: &Clause, r: &str, undated: bool) -> Sql {
-    let on = condition(&clause.on, r, undated);
+fn clause_sql(clause: &Clause, r: &str, undated: bool, of: State) -> Sql {
+    let on = condition(&clause.on, r, undated, of);
     let except = clause
         .except
         .iter()
-        .map(|except| condition(except, r, !undated));
+        .map(|except| condition(except, r, !undated, of));
     Sql::all([on, Sql::any(except).not()])
 }
 
-fn condition(condition: &Condition, r: &str, undated: bool) -> Sql {
+fn condition(condition: &Condition, r: &str, undated: bool, of: State) -> Sql {
     let mut pieces = Vec::new();
     if let Some(labels) = condition.labels {
+        let hits = of.hits;
         let all = format!(
-            "({} | {r}.p_labels | ({r}.p_conditional & s.hits))",
-            effective(r)
+            "({} | {r}.p_labels | ({r}.p_conditional & {hits}))",
+            effective(r, of)
         );
         pieces.push(meets(&all, labels));
     }
@@ -256,6 +314,10 @@ fn is_record(r: &str, key: &Key) -> Sql {
 }
 
 fn overlaps(r: &str, window: Interval) -> Sql {
+    if window.start > window.end {
+        // A period that can't be read holds at no time, nor does it meet a service without bounds.
+        return Sql::truth(false);
+    }
     Sql::text(&format!(
         "(COALESCE({r}.served_from <= {}, 1=0) AND COALESCE({r}.served_to >= {}, 1=0))",
         window.end, window.start

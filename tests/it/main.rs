@@ -5,8 +5,15 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
+    clippy::if_same_then_else,
+    clippy::for_kv_map,
+    clippy::nonminimal_bool,
+    dead_code,
     reason = "clippy's own leave for tests ends at helper functions"
 )]
 
+mod agreement;
+mod import;
 mod kill;
+mod oracle;
 mod server;

@@ -2,7 +2,7 @@
 
 use super::error::OpenError;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
-use std::{fs, io, os::unix::fs::OpenOptionsExt as _, path::Path, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 /// The schema version that this program writes.
 pub(super) const VERSION: i64 = 1;
@@ -69,21 +69,11 @@ pub(super) fn prepare(file: &Path, busy: Duration) -> Result<Connection, OpenErr
         source,
     };
     fs::create_dir_all(folder).map_err(unwritable)?;
-    make(file).map_err(unwritable)?;
+    crate::store::make_private(file).map_err(unwritable)?;
     let mut connection = writer(file, busy).map_err(|error| OpenError::of(file, error))?;
     let found = migrate(&mut connection).map_err(|error| OpenError::of(file, error))?;
     check(file, &found)?;
     Ok(connection)
-}
-
-/// Makes the file for its owner's eyes only; its `-wal` and `-shm` take its mode. A file that is
-/// there isn't opened: closing it would drop the locks that this process holds on it.
-fn make(file: &Path) -> io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    match options.write(true).create_new(true).mode(0o600).open(file) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => made.map(drop),
-    }
 }
 
 /// A connection that writes and syncs every commit.

@@ -77,6 +77,7 @@ impl SqliteRegistry {
         clock: Clock,
         notice_after: Instant,
     ) -> Result<SqliteRegistry, RegistryError> {
+        crate::store::make_private(path).map_err(|error| away(&error))?;
         let mut work = sql::connect(path).map_err(|error| away(&error))?;
         sql::migrate(&mut work).map_err(|error| away(&error))?;
         let connection = sql::connect(path).map_err(|error| away(&error))?;

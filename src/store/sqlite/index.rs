@@ -4,9 +4,10 @@
 use super::keys;
 use crate::{
     consent::Directive,
-    fhir::{Interval, Key, Path, Resource, Target},
-    label::{Labelled, Marks},
-    search::index::{IndexValue, entries},
+    faces,
+    fhir::{Interval, Key, Resource, Target},
+    label::{Labelled, Marks, Part},
+    search::index::{IndexEntry, IndexValue, entries},
     store::{
         StoreError,
         sources::{self, Source},
@@ -31,11 +32,14 @@ pub fn clear(write: &Connection, rid: i64) -> Result<(), StoreError> {
 
 /// What the record points at.
 pub fn references(write: &Connection, rid: i64, resource: &Resource) -> Result<(), StoreError> {
-    let mut sql =
-        write.prepare_cached("INSERT OR IGNORE INTO reference (rid, target) VALUES (?1, ?2)")?;
+    let mut sql = write.prepare_cached(
+        "INSERT INTO reference (rid, target, needed) VALUES (?1, ?2, ?3) \
+         ON CONFLICT (rid, target) DO UPDATE SET needed = max(needed, excluded.needed)",
+    )?;
     for reference in &resource.found().references {
         if let Some(key) = reference.target.local() {
-            sql.execute([rid, keys::locate(write, key)?])?;
+            let needed = faces::needs(resource, &reference.path);
+            sql.execute(params![rid, keys::locate(write, key)?, needed])?;
         }
     }
     Ok(())
@@ -82,28 +86,109 @@ pub fn index(
     resource: &Resource,
     labelled: &Labelled,
 ) -> Result<(), StoreError> {
-    for entry in entries(resource, None) {
-        let marks = marks_at(labelled, &entry.path);
-        let row = Row {
-            write,
-            rid,
-            kind: key.kind.number(),
-            param: i64::from(entry.param.0),
-            marks,
-        };
-        row.insert(&entry.value)?;
+    let found = entries(resource, None);
+    let lasting = Lasting::of(resource, labelled);
+    for entry in &found {
+        for marks in lasting.marks(entry) {
+            let row = Row {
+                write,
+                rid,
+                kind: key.kind.number(),
+                param: i64::from(entry.param.0),
+                marks,
+            };
+            row.insert(&entry.value)?;
+        }
     }
     Ok(())
 }
 
-/// What the parts around `path` reveal, and those inside it: an entry made of an element that will
-/// lose a child is an entry of that child too.
-fn marks_at(labelled: &Labelled, path: &Path) -> Marks {
-    labelled
-        .parts
+/// The most parts of a record that are cut one by one to see which entries go with them.
+const EXACT: usize = 40;
+
+/// What is left of the entries when parts go: an entry of a care team goes with the last line that
+/// used it, though it lies in none of them.
+struct Lasting<'l> {
+    parts: Vec<&'l Part>,
+    /// Without one part, in the order of `parts`.
+    without_one: Vec<Vec<IndexEntry>>,
+    /// With no other part, in the same order.
+    with_one: Vec<Vec<IndexEntry>>,
+    /// Without any.
+    without_all: Vec<IndexEntry>,
+}
+
+fn has(entries: &[IndexEntry], entry: &IndexEntry) -> bool {
+    entries
         .iter()
-        .filter(|part| path.within(&part.path) || part.path.within(path))
-        .fold(Marks::NONE, |all, part| all.and(part.marks))
+        .any(|other| other.param == entry.param && other.value == entry.value)
+}
+
+impl<'l> Lasting<'l> {
+    fn of(resource: &Resource, labelled: &'l Labelled) -> Lasting<'l> {
+        let parts: Vec<&Part> = labelled.parts.iter().collect();
+        if parts.len() > EXACT {
+            // Too many to cut one by one: what does not outlast all cuts goes with each of them.
+            let all = faces::without(resource, &parts);
+            return Lasting {
+                without_one: Vec::new(),
+                with_one: Vec::new(),
+                without_all: all.map(|left| entries(&left, None)).unwrap_or_default(),
+                parts,
+            };
+        }
+        let left = |parts: &[&Part]| {
+            let left = faces::without(resource, parts);
+            left.map(|left| entries(&left, None)).unwrap_or_default()
+        };
+        let others = |one: &&Part| -> Vec<&Part> {
+            let others = parts.iter().filter(|other| other.path != one.path);
+            others.copied().collect()
+        };
+        Lasting {
+            without_one: parts.iter().map(|part| left(&[part])).collect(),
+            with_one: parts.iter().map(|part| left(&others(part))).collect(),
+            without_all: left(&parts),
+            parts,
+        }
+    }
+
+    /// The labels under which an entry is there, one row each: it is there for whoever sees one.
+    fn marks(&self, entry: &IndexEntry) -> Vec<Marks> {
+        let mut marks = Marks::NONE;
+        for (part, left) in self.parts.iter().zip(&self.without_one) {
+            // What the parts around it reveal, and those inside it: an entry made of an element that
+            // loses a child is an entry of that child too. The absence of an element reveals nothing.
+            let touches = entry.path.within(&part.path) || part.path.within(&entry.path);
+            if (touches && !entry.path.0.is_empty()) || !has(left, entry) {
+                marks = marks.and(part.marks);
+            }
+        }
+        if self.parts.len() > EXACT && !has(&self.without_all, entry) {
+            return vec![
+                self.parts
+                    .iter()
+                    .fold(marks, |all, part| all.and(part.marks)),
+            ];
+        }
+        if !marks.is_none() || has(&self.without_all, entry) {
+            return vec![marks];
+        }
+        let keepers = self.parts.iter().zip(&self.with_one);
+        let rows: Vec<Marks> = keepers
+            .filter(|(_, left)| has(left, entry))
+            .map(|(part, _)| part.marks)
+            .collect();
+        if rows.is_empty() {
+            vec![
+                self.parts
+                    .iter()
+                    .fold(marks, |all, part| all.and(part.marks)),
+            ]
+        } else {
+            rows
+        }
+    }
 }
 
 struct Row<'w> {
@@ -246,14 +331,16 @@ fn source_row(write: &Connection, rid: i64, source: &Source) -> Result<(), Store
             requester,
             reach,
             purposes,
+            kinds,
             period,
         } => {
-            let sql = "INSERT INTO access_grant VALUES (?1,?2,?3,?4,?5,?6)";
+            let sql = "INSERT INTO access_grant VALUES (?1,?2,?3,?4,?5,?6,?7)";
             let values = params![
                 rid,
                 locate(requester)?,
                 locate(reach)?,
                 purposes,
+                serde_json::to_string(kinds).map_err(|_| StoreError::Damaged)?,
                 period.start,
                 period.end
             ];

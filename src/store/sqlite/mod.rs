@@ -140,6 +140,7 @@ impl SqliteStore {
                 .and_then(|()| std::fs::remove_file(&probe))
                 .map_err(|error| OpenError::Folder(path.to_owned(), error))?;
         }
+        super::make_private(path).map_err(|error| OpenError::Folder(path.to_owned(), error))?;
         let damaged = |error| OpenError::of(path, error);
         let mut writer = Connection::open(path).map_err(damaged)?;
         tune(&writer).map_err(damaged)?;
@@ -230,6 +231,10 @@ impl SqliteStore {
                 }),
             };
             let connection = &reader.connection;
+            if !connection.is_autocommit() {
+                // An earlier question panicked inside its snapshot.
+                connection.execute_batch("ROLLBACK")?;
+            }
             connection.prepare_cached("BEGIN DEFERRED")?.execute([])?;
             let snapshot = Snapshot::of(connection, &reader.remembered);
             let answer = snapshot.and_then(|snapshot| work(&snapshot));

@@ -114,12 +114,13 @@ pub fn around(
     }
     if derived && !subjects::takes_from_targets(resource.kind()) {
         let sql = format!(
-            "SELECT {} FROM reference f JOIN record n ON n.rid = f.rid WHERE f.target = ?1 AND n.deleted = 0",
+            "SELECT {} FROM reference f JOIN record n ON n.rid = f.rid WHERE f.target = ?1 AND n.deleted = 0 AND n.kind <> {}",
             COLUMNS
                 .split(", ")
                 .map(|column| format!("n.{}", column.trim()))
                 .collect::<Vec<_>>()
-                .join(", ")
+                .join(", "),
+            keys::number("Consent")
         );
         let mut query = read.prepare_cached(&sql)?;
         around.referrers = query
@@ -127,7 +128,8 @@ pub fn around(
             .collect::<Result<_, _>>()?;
     }
     let sql = "SELECT 1 FROM directive_names n JOIN directive d ON d.rid = n.rid \
-               WHERE n.named = ?1 AND d.category = 'self-pay-restriction' LIMIT 1";
+               WHERE n.named = ?1 AND d.category = 'self-pay-restriction' \
+               AND EXISTS (SELECT 1 FROM record_patient q WHERE q.rid = ?1 AND q.own = 1 AND q.patient = d.patient) LIMIT 1";
     around.self_paid = read.prepare_cached(sql)?.exists([rid])?;
     Ok(around)
 }

@@ -58,7 +58,7 @@ pub fn label(
     rid: i64,
     resource: &Resource,
     seq: Option<i64>,
-    old: Option<rows::Found>,
+    old: Option<&rows::Found>,
 ) -> Result<(), StoreError> {
     let Some(key) = resource.key() else {
         return Err(StoreError::Damaged);
@@ -86,7 +86,7 @@ pub fn label(
         author: None,
         organization: None,
     };
-    let before = before(writer.tx, rid, old.as_ref())?;
+    let before = before(writer.tx, rid, old)?;
     let stamp = match (&before, seq) {
         (Some(before), None) => before.full.clone(),
         _ => Stamp {
@@ -145,14 +145,18 @@ fn patients(
         && let Some(key) = resource.key()
     {
         let sql = if subjects::takes_from_targets(resource.kind()) {
-            "SELECT DISTINCT q.patient FROM reference f JOIN record_patient q ON q.rid = f.target WHERE f.rid = ?1 AND q.own = 1"
+            "SELECT DISTINCT q.patient FROM reference f JOIN record_patient q ON q.rid = f.target \
+             WHERE f.rid = ?1 AND q.own = 1 AND ?2 = ?2"
         } else {
-            "SELECT DISTINCT q.patient FROM reference f JOIN record_patient q ON q.rid = f.rid WHERE f.target = ?1 AND q.own = 1"
+            // Not from a Consent: members write those, and would claim records by pointing at them.
+            "SELECT DISTINCT q.patient FROM reference f JOIN record_patient q ON q.rid = f.rid \
+             WHERE f.target = ?1 AND q.own = 1 AND q.kind <> ?2"
         };
+        let consent = super::keys::number("Consent");
         let found: Vec<i64> = writer
             .tx
             .prepare_cached(sql)?
-            .query_map([rid], |row| row.get(0))?
+            .query_map([rid, consent], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
         writer
             .tx
@@ -334,7 +338,7 @@ fn again(writer: &mut Writer<'_>, rid: i64) -> Result<(), StoreError> {
         return Ok(());
     };
     let resource = amend(&found.sealed).map_err(|_| StoreError::Damaged)?;
-    label(writer, rid, &resource, None, Some(found))
+    label(writer, rid, &resource, None, Some(&found))
 }
 
 /// Finishes what earlier transactions left pending, a bounded piece at a time, then loosens.

@@ -100,23 +100,29 @@ fn facts_of(row: &Columns<'_>) -> Result<Facts, StoreError> {
     })
 }
 
-/// The patients of the rows from this one on. A record that has subjects and names none is damaged.
+/// The patients of the rows from this one on. A record that has subjects and names none is damaged;
+/// a deleted one has none.
 fn patients_of(
     rows: &mut Rows<'_>,
-    subjects: i64,
+    expected: bool,
     first: Option<(i64, Option<Key>)>,
 ) -> Result<(Vec<i64>, Vec<Key>), StoreError> {
     let (mut numbers, mut found) = (Vec::new(), Vec::new());
-    let mut next = first;
+    let mut next = first.filter(|_| expected);
     while let Some((number, key)) = next {
         numbers.push(number);
         found.push(key.ok_or(StoreError::Damaged)?);
         next = rows.next()?.map(patient_of).transpose()?.flatten();
     }
-    if subjects > 0 && numbers.is_empty() {
+    if expected && numbers.is_empty() {
         return Err(StoreError::Damaged);
     }
     Ok((numbers, found))
+}
+
+/// Whether the record must name patients.
+fn has_patients(row: &Columns<'_>) -> Result<bool, StoreError> {
+    Ok(row.get::<_, i64>(14)? > 0 && !row.get::<_, bool>(15)?)
 }
 
 fn patient_of(row: &Columns<'_>) -> Result<Option<(i64, Option<Key>)>, StoreError> {
@@ -159,8 +165,8 @@ fn facts(read: &Connection, rid: i64) -> Result<Option<Facts>, StoreError> {
         return Ok(None);
     };
     let mut facts = facts_of(row)?;
-    let (subjects, first) = (row.get(14)?, patient_of(row)?);
-    facts.patients = patients_of(&mut rows, subjects, first)?.1;
+    let (expected, first) = (has_patients(row)?, patient_of(row)?);
+    facts.patients = patients_of(&mut rows, expected, first)?.1;
     Ok(Some(facts))
 }
 
@@ -178,8 +184,8 @@ fn found(mut rows: Rows<'_>) -> Result<Option<Found>, StoreError> {
         targets: Vec::new(),
     };
     let (rid, deleted, seq) = (row.get(0)?, row.get(15)?, row.get(23)?);
-    let (subjects, first) = (row.get(14)?, patient_of(row)?);
-    let (patients, keys) = patients_of(&mut rows, subjects, first)?;
+    let (expected, first) = (has_patients(row)?, patient_of(row)?);
+    let (patients, keys) = patients_of(&mut rows, expected, first)?;
     whole.facts.patients = keys;
     Ok(Some(Found {
         rid,

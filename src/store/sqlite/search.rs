@@ -10,7 +10,10 @@ use super::{
 use crate::{
     fhir::Key,
     gate::Sealed,
-    policy::{Case, Lanes, Settings, Standing, Towards, lanes::lanes},
+    policy::{
+        Case, Lanes, Role, Settings, Standing, Towards,
+        lanes::{lanes, nobody},
+    },
     scope::Actions,
     search::plan::{Plan, Summary, Total},
     store::{
@@ -64,20 +67,17 @@ pub fn search(
     from: Option<&Position>,
 ) -> Result<Page, StoreError> {
     let names = read.names(&case.requester)?;
-    let lens = lens(
-        read,
-        case,
-        settings,
-        &names,
-        query::patients_of(plan).as_deref(),
-    )?;
+    // What is included may be any patient's.
+    let alone = plan.include.is_empty() && plan.revinclude.is_empty();
+    let wanted = alone.then(|| query::patients_of(plan)).flatten();
+    let lens = lens(read, case, settings, &names, wanted.as_deref())?;
     let mut page = Page::default();
     if plan.total != Total::None || plan.summary == Some(Summary::Count) {
         let mut unsorted = plan.clone();
         unsorted.sort.clear();
         page.total = Some(one_number(
             read,
-            query::count(query::matching(&lens, &unsorted)),
+            &query::count(query::matching(&lens, &unsorted)),
         )?);
     }
     if plan.summary == Some(Summary::Count) || plan.count == 0 {
@@ -95,12 +95,12 @@ pub fn search(
     let matched: Vec<i64> = rids.clone();
     let mut included: Vec<i64> = Vec::new();
     for include in &plan.include {
-        included.extend(numbers(read, query::included(&lens, include, &matched))?);
+        included.extend(numbers(read, &query::included(&lens, include, &matched))?);
     }
     for include in &plan.revinclude {
         included.extend(numbers(
             read,
-            query::including(&lens, include, &matched, INCLUDING),
+            &query::including(&lens, include, &matched, INCLUDING),
         )?);
     }
     included.sort_unstable();
@@ -256,17 +256,32 @@ fn lens(
         None if settings.by_organization => everyone_in(read)?,
         None => standing::special(read, names)?,
     };
+    patients.extend(&named);
+    if let (Some(id), Some(kind)) = (&case.patient, crate::fhir::Kind::named("Patient")) {
+        let id = id.clone();
+        patients.extend(keys::find(read, &Key { kind, id })?);
+    }
+    patients.sort_unstable();
+    patients.dedup();
+    // Patients with lanes of their own that are not worked out: nothing is seen of them.
+    let mut left = Vec::new();
     if wanted.is_some() && patients.len() > 50 {
-        patients.retain(|patient| named.contains(patient));
+        (patients, left) = patients
+            .into_iter()
+            .partition(|patient| named.contains(patient));
     }
-    if !everyone {
-        patients.extend(&named);
-        patients.sort_unstable();
-        patients.dedup();
-    }
-    patients.truncate(GROUPED);
+    left.extend(patients.split_off(patients.len().min(GROUPED)));
     let standing = standing::standing(read, case, settings, names, &patients)?;
-    let groups = group(case, settings, &standing, &patients);
+    let mut groups = group(case, settings, &standing, &patients);
+    if !left.is_empty() {
+        let none = Lanes {
+            lanes: Vec::new(),
+            refusal: crate::statute::Reason::NoRelation,
+            author: None,
+            organization: None,
+        };
+        groups.push((left, none));
+    }
     let everyone_else = (everyone && !settings.by_organization)
         .then(|| generic(case, settings, &standing))
         .flatten();
@@ -274,12 +289,17 @@ fn lens(
         .scopes
         .kinds(Actions::READ)
         .either(case.scopes.kinds(Actions::SEARCH));
+    let grant_groups = match case.requester.role {
+        Role::Plan => standing::granted_groups(read, case, names)?,
+        _ => Vec::new(),
+    };
     Ok(Lens {
         groups,
         everyone_else,
+        nobody: nobody(case),
         role: case.requester.role,
         scopes,
-        grant_groups: standing::granted_groups(read, case, names)?,
+        grant_groups,
         author: names.user,
         organization: names.organization,
         household: settings.household,
@@ -306,10 +326,11 @@ fn group(
 
 /// The lanes towards a patient of whom nothing special holds.
 fn generic(case: &Case, settings: Settings, standing: &Standing) -> Option<Lanes> {
-    let nobody = case
-        .patient
-        .clone()
-        .or_else(|| crate::fhir::Id::parse("-"))?;
+    // Not the patient in context: that one has lanes of its own.
+    let ids = ["-", "--"].into_iter().filter_map(crate::fhir::Id::parse);
+    let nobody = ids
+        .into_iter()
+        .find(|id| case.patient.as_ref() != Some(id))?;
     let mut towards = Towards::none(Key {
         kind: crate::fhir::Kind::named("Patient")?,
         id: nobody,
@@ -334,7 +355,7 @@ impl rusqlite::ToSql for Value {
     }
 }
 
-fn one_number(read: &Connection, sql: Sql) -> Result<u64, StoreError> {
+fn one_number(read: &Connection, sql: &Sql) -> Result<u64, StoreError> {
     let mut query = read.prepare_cached(&sql.text)?;
     Ok(query
         .query_row(params_from_iter(sql.values.iter()), |row| {
@@ -343,7 +364,7 @@ fn one_number(read: &Connection, sql: Sql) -> Result<u64, StoreError> {
         .unsigned_abs())
 }
 
-fn numbers(read: &Connection, sql: Sql) -> Result<Vec<i64>, StoreError> {
+fn numbers(read: &Connection, sql: &Sql) -> Result<Vec<i64>, StoreError> {
     let mut query = read.prepare_cached(&sql.text)?;
     Ok(query
         .query_map(params_from_iter(sql.values.iter()), |row| row.get(0))?

@@ -13,6 +13,7 @@ use crate::{
     store::StoreError,
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
+use std::collections::BTreeMap;
 
 /// The requester's names, by key and by number.
 #[derive(Debug, Default)]
@@ -44,8 +45,21 @@ pub(super) fn names(read: &Connection, requester: &Requester) -> Result<Names, S
     if let Some(organization) = &requester.organization {
         names.keys.push(organization.clone());
         names.organization = keys::find(read, organization)?;
+        if let Some(rid) = names.organization {
+            // An Organization that a directive names means its parts too.
+            for parent in above(read, rid)? {
+                names.keys.extend(keys::key_of(read, parent)?);
+            }
+        }
     }
     Ok(names)
+}
+
+/// The organizations that this one is part of, at any height.
+fn above(read: &Connection, organization: i64) -> Result<Vec<i64>, StoreError> {
+    let sql = "WITH RECURSIVE above (rid) AS (SELECT parent FROM part_of WHERE rid = ?1 \
+               UNION SELECT p.parent FROM part_of p JOIN above a ON p.rid = a.rid) SELECT rid FROM above";
+    numbers(read, sql, organization)
 }
 
 fn linked(read: &Connection, rid: i64) -> Result<Vec<i64>, StoreError> {
@@ -100,7 +114,9 @@ fn towards(
     }
     match case.purpose {
         Purpose::Patrqt => return Ok(towards),
-        Purpose::Coverage => towards.seat = seat(read, case, names, patient)?,
+        Purpose::Coverage | Purpose::Famrqt | Purpose::Supnwk => {
+            towards.seat = seat(read, case, names, patient)?
+        }
         Purpose::Pwatrny => {
             towards.authority = authority(read, case, names, patient)?;
             flags(read, case, names, patient, &mut towards)?;
@@ -192,22 +208,40 @@ fn flags(
     patient: i64,
     towards: &mut Towards,
 ) -> Result<(), StoreError> {
-    let sql = "SELECT code, suspect FROM flag WHERE patient = ?1 AND since <= ?2 AND until >= ?2";
+    let sql = "SELECT f.rid, f.code, f.suspect, l.kind FROM flag f LEFT JOIN locator l ON l.rid = f.suspect \
+               WHERE f.patient = ?1 AND f.since <= ?2 AND f.until >= ?2 ORDER BY f.rid";
     let mut query = read.prepare_cached(sql)?;
     let rows = query.query_map(params![patient, case.at], |row| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, Option<i64>>(1)?))
+        Ok((
+            row.get::<_, i64>(0)?,
+            row.get::<_, String>(1)?,
+            row.get::<_, Option<i64>>(2)?,
+            row.get::<_, Option<i64>>(3)?,
+        ))
     })?;
+    let related = keys::number("RelatedPerson");
+    let mut suspects: BTreeMap<i64, Vec<(i64, bool)>> = BTreeMap::new();
     for row in rows {
-        let (code, suspect) = row?;
+        let (flag, code, suspect, kind) = row?;
         match code.as_str() {
-            // Nobody named: every representative may be meant.
             "suspected-abuse" => {
-                towards.suspected |= suspect.is_none_or(|suspect| names.people.contains(&suspect));
+                let named = suspects.entry(flag).or_default();
+                named.extend(suspect.map(|suspect| (suspect, kind == Some(related))));
             }
             "removed-from-custody" => towards.removed_from_custody = true,
             _ => {}
         }
     }
+    // Suspected: who is named; every representative where nobody is; and where the suspect is named
+    // only as a Patient, every representative of whom no link tells who they are.
+    let unknown = names.people.len() < 2;
+    towards.suspected = suspects.values().any(|named| {
+        named.is_empty()
+            || named
+                .iter()
+                .any(|(suspect, _)| names.people.contains(suspect))
+            || (unknown && !named.iter().any(|(_, as_related)| *as_related))
+    });
     Ok(())
 }
 
@@ -245,14 +279,16 @@ fn plan(
             })
         })?
         .collect::<Result<_, _>>()?;
-    let sql = "SELECT g.purposes, g.since, g.until FROM access_grant g WHERE g.requester = ?1 \
+    let sql = "SELECT g.purposes, g.since, g.until, g.kinds FROM access_grant g WHERE g.requester = ?1 \
                AND (g.reach = ?2 OR EXISTS (SELECT 1 FROM membership m WHERE m.rid = g.reach AND m.patient = ?2 \
                     AND m.since <= ?3 AND m.until >= ?3))";
     towards.grants = read
         .prepare_cached(sql)?
         .query_map(params![organization, patient, case.at], |row| {
             let bits: u32 = row.get(0)?;
+            let kinds = row.get_ref(3)?.as_str()?;
             Ok(Grant {
+                kinds: serde_json::from_str(kinds).map_err(|_| rusqlite::Error::InvalidQuery)?,
                 purposes: Purpose::ALL
                     .into_iter()
                     .filter(|p| p.bit() & bits != 0)
@@ -337,11 +373,10 @@ pub fn reached(
                 let sql = "SELECT b.beneficiary FROM coverage a JOIN coverage b ON b.subscriber = a.subscriber \
                            WHERE a.beneficiary = ?1 OR a.subscriber = ?1";
                 reached.extend(numbers(read, sql, *person)?);
-                reached.extend(numbers(
-                    read,
-                    "SELECT patient FROM directive_actor WHERE actor = ?1",
-                    *person,
-                )?);
+            }
+            for name in names.people.iter().chain(&names.organization) {
+                let sql = "SELECT patient FROM directive_actor WHERE actor = ?1";
+                reached.extend(numbers(read, sql, *name)?);
             }
         }
         Purpose::Coc | Purpose::Hdm | Purpose::Hqualimp | Purpose::Perfmsr => {

@@ -114,7 +114,7 @@ impl Writer<'_> {
         }
         let created = seq.is_none();
         let changed = match change.resource {
-            Some(resource) => self.put(rid, &change.key, &resource, old)?,
+            Some(resource) => self.put(rid, &change.key, &resource, old.as_ref())?,
             None => self.delete(rid, old)?,
         };
         Ok(Written {
@@ -129,18 +129,20 @@ impl Writer<'_> {
         rid: i64,
         key: &Key,
         resource: &Resource,
-        old: Option<rows::Found>,
+        old: Option<&rows::Found>,
     ) -> Result<bool, WriteError> {
-        let resource = canonical(key, resource).map_err(|_| WriteError::Resource(key.clone()))?;
-        if let Some(old) = old.as_ref().filter(|old| !old.deleted) {
-            let before = amend(&old.sealed).map_err(|_| StoreError::Damaged)?;
-            if before.text() == resource.text() {
-                return Ok(false);
-            }
+        let before = match old.filter(|old| !old.deleted) {
+            Some(old) => Some(amend(&old.sealed).map_err(|_| StoreError::Damaged)?),
+            None => None,
+        };
+        let resource = canonical(key, resource, before.as_ref())
+            .map_err(|_| WriteError::Resource(key.clone()))?;
+        if before.is_some_and(|before| before.text() == resource.text()) {
+            return Ok(false);
         }
         self.remembered.forget(key);
         let named = subjects::named(&resource);
-        let next = old.as_ref().map_or(1, |old| old.seq + 1);
+        let next = old.map_or(1, |old| old.seq + 1);
         self.archive(rid)?;
         self.clear(rid)?;
         index::references(self.tx, rid, &resource)?;

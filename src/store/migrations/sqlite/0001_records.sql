@@ -66,10 +66,11 @@ CREATE TABLE record_patient (
 CREATE INDEX record_patient_by_record ON record_patient (rid, own, patient);
 CREATE INDEX record_patient_by_patient ON record_patient (patient, own, kind, rid);
 
--- Which record points at which: labels travel along it.
+-- Which record points at which: labels travel along it. `needed`: without it there is no record.
 CREATE TABLE reference (
     rid    INTEGER NOT NULL,
     target INTEGER NOT NULL,
+    needed INTEGER NOT NULL,
     UNIQUE (rid, target)
 );
 CREATE INDEX reference_by_target ON reference (target);
@@ -143,7 +144,7 @@ CREATE INDEX flag_by_record ON flag (rid);
 CREATE INDEX flag_by_patient ON flag (patient);
 CREATE TABLE access_grant (
     rid INTEGER NOT NULL, requester INTEGER NOT NULL, reach INTEGER NOT NULL, purposes INTEGER NOT NULL,
-    since INTEGER NOT NULL, until INTEGER NOT NULL
+    kinds TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL
 );
 CREATE INDEX access_grant_by_record ON access_grant (rid);
 CREATE INDEX access_grant_by_requester ON access_grant (requester);

@@ -1,0 +1,57 @@
+//! `confide import` as a process that can be killed.
+
+use confide::store::{audit, sqlite::SqliteStore};
+use std::{
+    io::Write,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+const RECORDS: u64 = 6_000;
+
+fn start(folder: &Path) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_confide"))
+        .args(["import", "patients.ndjson"])
+        .env("CONFIDE_DATA_DIR", "data")
+        .current_dir(folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn patients(store: &SqliteStore) -> u64 {
+    store.totals().unwrap().iter().map(|(_, count)| count).sum()
+}
+
+#[tokio::test]
+async fn an_import_that_is_killed_leaves_a_whole_store_and_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = std::fs::File::create(folder.path().join("patients.ndjson")).unwrap();
+    for number in 0..RECORDS {
+        writeln!(file, r#"{{"resourceType":"Patient","id":"p{number}"}}"#).unwrap();
+    }
+    drop(file);
+    let data = folder.path().join("data");
+    let store = SqliteStore::open(&data.join("confide.db")).unwrap();
+    let mut child = start(folder.path());
+    while patients(&store) == 0 && child.try_wait().unwrap().is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    store.check().unwrap();
+    let kept = patients(&store);
+    assert!(
+        kept > 0 && kept.is_multiple_of(500),
+        "{kept}: batches are whole"
+    );
+    assert!(!store.is_pending().unwrap());
+    assert!(audit::verify(&audit::file(&data)).unwrap().entries > 0);
+
+    assert!(start(folder.path()).wait().unwrap().success());
+    assert_eq!(patients(&store), RECORDS);
+    audit::verify(&audit::file(&data)).unwrap();
+}
