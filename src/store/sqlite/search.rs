@@ -17,7 +17,8 @@ use crate::{
     scope::Actions,
     search::plan::{Plan, Summary, Total},
     store::{
-        Found, Page, Position, SortValue, StoreError, query,
+        Found, Page, Position, SortValue, StoreError,
+        query::{self, Order},
         sql::{Sql, Value},
         visible::Lens,
     },
@@ -83,12 +84,11 @@ pub fn search(
     if plan.summary == Some(Summary::Count) || plan.count == 0 {
         return Ok(page);
     }
-    let descending = plan.sort.first().is_some_and(|key| key.descending);
     let rids = fill(
         read,
         &mut page,
         query::matching(&lens, plan),
-        descending,
+        Order::of(plan),
         plan.count,
         from,
     )?;
@@ -135,7 +135,7 @@ pub fn everything(
         read,
         &mut page,
         query::everything(&lens, rid),
-        false,
+        Order::Name,
         count,
         from,
     )?;
@@ -158,7 +158,7 @@ pub fn named(
     let lens = lens(read, case, settings, &names, None)?;
     let mut rids = Vec::new();
     for some in wanted.chunks(200) {
-        let sql = query::page(query::named(&lens, some), false, 200, None);
+        let sql = query::page(query::named(&lens, some), Order::Name, 200, None);
         rids.extend(rows_of(read, &sql)?.into_iter().map(|row| row.rid));
     }
     seal(read, case, settings, &names, &rids, &[], &mut page)?;
@@ -175,14 +175,11 @@ fn fill(
     read: &Connection,
     page: &mut Page,
     inner: Sql,
-    descending: bool,
+    order: Order,
     count: u16,
     from: Option<&Position>,
 ) -> Result<Vec<i64>, StoreError> {
-    let mut matched = rows_of(
-        read,
-        &query::page(inner, descending, u32::from(count), from),
-    )?;
+    let mut matched = rows_of(read, &query::page(inner, order, u32::from(count), from))?;
     if matched.len() > usize::from(count) {
         matched.truncate(usize::from(count));
         page.next = matched.last().map(|last| last.position.clone());
@@ -238,7 +235,7 @@ fn seal(
 }
 
 /// All that the requester may see, for a query that names `wanted` patients, or none.
-fn lens(
+pub(super) fn lens(
     read: &Snapshot<'_>,
     case: &Case,
     settings: Settings,
