@@ -116,6 +116,12 @@ impl Sealed {
         }
     }
 
+    /// With the facts of the records that it refers to.
+    #[must_use]
+    pub fn referring_to(self, targets: Vec<Facts>) -> Sealed {
+        Sealed { targets, ..self }
+    }
+
     /// What decisions ask of it.
     pub fn facts(&self) -> &Facts {
         &self.facts
