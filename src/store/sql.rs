@@ -19,6 +19,9 @@ pub enum Value {
     Text(Box<str>),
 }
 
+/// The most pieces that are joined side by side.
+const FLAT: usize = 32;
+
 impl From<i64> for Value {
     fn from(value: i64) -> Self {
         Value::Integer(value)
@@ -75,7 +78,18 @@ impl Sql {
         Sql::joined(pieces, " OR ", false)
     }
 
+    /// Joins flat while there are few, and in groups of groups beyond: an engine parses `a OR b OR c`
+    /// as deep as it is long, and refuses what is deeper than 1000.
     fn joined(pieces: impl IntoIterator<Item = Sql>, with: &str, empty: bool) -> Sql {
+        let mut pieces: Vec<Sql> = pieces.into_iter().collect();
+        while pieces.len() > FLAT {
+            let mut groups = Vec::with_capacity(pieces.len().div_ceil(FLAT));
+            let mut rest = pieces.into_iter().peekable();
+            while rest.peek().is_some() {
+                groups.push(Sql::joined(rest.by_ref().take(FLAT), with, empty));
+            }
+            pieces = groups;
+        }
         let mut pieces = pieces.into_iter();
         let Some(first) = pieces.next() else {
             return Sql::truth(empty);
@@ -137,6 +151,29 @@ mod tests {
         let sql = Sql::all([one, Sql::any([two, Sql::truth(false)]).not()]);
         assert_eq!(sql.text, "(a = ? AND NOT ((b = ? OR 1=0)))");
         assert_eq!(sql.values, [Value::Integer(1), Value::Text("x".into())]);
+    }
+
+    #[test]
+    fn many_pieces_are_no_deeper_than_an_engine_takes() {
+        let engine = rusqlite::Connection::open_in_memory().unwrap();
+        let one = |number: i64| {
+            let mut sql = Sql::text("7 = ");
+            sql.bind(number);
+            sql
+        };
+        for (many, holds) in [(7, false), (33, true), (1024, true), (5000, true)] {
+            let any = Sql::any((0..many).map(one));
+            let all = Sql::all((0..many).map(|number| one(number).not()));
+            let numbers: Vec<i64> = (0..many).collect();
+            for (sql, expected) in [(any, holds), (all, !holds)] {
+                let values: Vec<Value> = numbers.iter().copied().map(Value::from).collect();
+                assert_eq!(sql.values, values);
+                let params = rusqlite::params_from_iter(numbers.iter());
+                let text = format!("SELECT {}", sql.text);
+                let found: bool = engine.query_row(&text, params, |row| row.get(0)).unwrap();
+                assert_eq!(found, expected, "{many}");
+            }
+        }
     }
 
     #[test]
