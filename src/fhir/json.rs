@@ -5,7 +5,7 @@
 //! verbatim numbers and a refusal of duplicate keys in the same pass; see
 //! `docs/decisions/001-json-tree.md`.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 /// Limits against size and depth bombs.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +24,9 @@ impl Default for Limits {
         }
     }
 }
+
+/// From so many members on, names are looked up and no longer compared one by one.
+const MANY: usize = 64;
 
 /// Why a text is not acceptable JSON. Carries an offset, never the content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -280,6 +283,8 @@ impl Parser<'_> {
         };
         self.at += 1;
         let mut members: Vec<Member> = Vec::new();
+        // Names of an object with many; few are compared one by one.
+        let mut names: HashSet<Box<str>> = HashSet::new();
         self.space();
         if self.peek() == Some(b'}') {
             self.at += 1;
@@ -299,7 +304,15 @@ impl Parser<'_> {
                 return self.fail(Fault::Nodes);
             }
             let name = self.string()?;
-            if members.iter().any(|member| member.name == name) {
+            let twice = if members.len() < MANY {
+                members.iter().any(|member| member.name == name)
+            } else {
+                if names.is_empty() {
+                    names.extend(members.iter().map(|member| member.name.clone()));
+                }
+                !names.insert(name.clone())
+            };
+            if twice {
                 self.at = start as usize;
                 return self.fail(Fault::DuplicateKey);
             }

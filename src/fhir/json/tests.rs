@@ -33,6 +33,28 @@ fn every_fault_is_named() {
     );
 }
 
+#[test]
+fn a_name_that_occurs_twice_is_found_among_many() {
+    let object = |names: &[usize]| {
+        let members: Vec<String> = names.iter().map(|name| format!("\"n{name}\":1")).collect();
+        format!("{{{}}}", members.join(","))
+    };
+    for many in [2, MANY - 1, MANY, MANY + 1, 1000] {
+        let mut names: Vec<usize> = (0..many).collect();
+        let node = parse(object(&names).as_bytes(), Limits::default()).unwrap();
+        assert_eq!(node.members().len(), many);
+        for twice in [0, many / 2, many - 1] {
+            names.push(twice);
+            assert_eq!(
+                fault(&object(&names)),
+                Fault::DuplicateKey,
+                "{many} {twice}"
+            );
+            names.pop();
+        }
+    }
+}
+
 fn equal(node: &Node, value: &serde_json::Value) -> bool {
     match (&node.value, value) {
         (Value::Null, serde_json::Value::Null) => true,
