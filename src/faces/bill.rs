@@ -4,6 +4,7 @@
 use super::money::{self, Amount};
 use crate::calendar;
 use crate::fhir::{Interval, Node, Path, Resource, cut::Edits, json, time};
+use std::collections::{HashMap, HashSet};
 
 /// Numbered lists, and the pointers by which lines use their entries.
 const NUMBERED: &[(&str, &str, &str)] = &[
@@ -90,21 +91,20 @@ impl<'r> Bill<'r> {
     /// Entries that lines used, and that no line that stays uses, go. Notes that nobody points at
     /// speak about the whole, so they go too.
     fn drop_unused(&self, lines: &[Line<'_>], edits: &mut Edits) {
+        let (goers, stayers): (Vec<&Line<'_>>, Vec<&Line<'_>>) =
+            lines.iter().partition(|line| edits.removes(&line.path));
         for (list, number, pointer) in NUMBERED {
+            let used = |lines: &[&Line<'_>]| -> HashSet<String> {
+                let numbers = lines.iter().flat_map(|line| points(line.node, pointer));
+                numbers.map(str::to_owned).collect()
+            };
+            let (by_goers, by_stayers) = (used(&goers), used(&stayers));
             for (at, entry) in self.items(list).iter().enumerate() {
                 let Some(own) = entry.get(number).and_then(Node::number) else {
                     continue;
                 };
-                let uses = |line: &&Line<'_>| points(line.node, pointer).any(|to| to == own);
-                let by_stayers = lines
-                    .iter()
-                    .filter(|line| !edits.removes(&line.path))
-                    .any(|line| uses(&line));
-                let by_goers = lines
-                    .iter()
-                    .filter(|line| edits.removes(&line.path))
-                    .any(|line| uses(&line));
-                let unused = !by_stayers && (by_goers || *list == "processNote");
+                let unused =
+                    !by_stayers.contains(own) && (by_goers.contains(own) || *list == "processNote");
                 if let (true, Some(path)) = (unused, Path::member(self.root, list, Some(at))) {
                     edits.remove(path);
                 }
@@ -142,8 +142,13 @@ impl<'r> Bill<'r> {
     }
 
     /// Gives the entries that stay the numbers from 1, and tells old → new.
-    fn close_numbers(&self, list: &str, number: &str, edits: &mut Edits) -> Vec<(&'r str, usize)> {
-        let mut new = Vec::new();
+    fn close_numbers(
+        &self,
+        list: &str,
+        number: &str,
+        edits: &mut Edits,
+    ) -> HashMap<&'r str, usize> {
+        let (mut new, mut next) = (HashMap::new(), 0_usize);
         for (at, entry) in self.items(list).iter().enumerate() {
             let Some(path) = Path::member(self.root, list, Some(at)) else {
                 continue;
@@ -154,8 +159,9 @@ impl<'r> Bill<'r> {
             if edits.removes(&path) {
                 continue;
             }
-            let next = new.len() + 1;
-            new.push((old, next));
+            next += 1;
+            // Of several with the same number the first is meant.
+            new.entry(old).or_insert(next);
             let member = entry
                 .members()
                 .iter()
@@ -302,7 +308,7 @@ fn points<'n>(line: &'n Node, pointer: &str) -> impl Iterator<Item = &'n str> {
         .filter_map(Node::number)
 }
 
-fn repoint_all(lines: &[Line<'_>], pointer: &str, new: &[(&str, usize)], edits: &mut Edits) {
+fn repoint_all(lines: &[Line<'_>], pointer: &str, new: &HashMap<&str, usize>, edits: &mut Edits) {
     for line in lines {
         if !edits.removes(&line.path) {
             repoint(line, pointer, new, edits);
@@ -310,7 +316,7 @@ fn repoint_all(lines: &[Line<'_>], pointer: &str, new: &[(&str, usize)], edits: 
     }
 }
 
-fn repoint(line: &Line<'_>, pointer: &str, new: &[(&str, usize)], edits: &mut Edits) {
+fn repoint(line: &Line<'_>, pointer: &str, new: &HashMap<&str, usize>, edits: &mut Edits) {
     let Some(list) = member_path(&line.path, line.node, pointer) else {
         return;
     };
@@ -321,8 +327,8 @@ fn repoint(line: &Line<'_>, pointer: &str, new: &[(&str, usize)], edits: &mut Ed
         let (Some(path), Some(old)) = (list.then(at), item.number()) else {
             continue;
         };
-        match new.iter().find(|(from, _)| *from == old) {
-            Some((_, to)) => edits.replace(path, to.to_string().into_bytes()),
+        match new.get(old) {
+            Some(to) => edits.replace(path, to.to_string().into_bytes()),
             None => edits.remove(path),
         }
     }

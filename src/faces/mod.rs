@@ -176,9 +176,37 @@ pub fn without(resource: &Resource, parts: &[&Part]) -> Option<Resource> {
 
 /// Whether there is no such resource without the element at `path`.
 pub fn needs(resource: &Resource, path: &Path) -> bool {
-    let mut edits = Edits::none();
-    edits.remove(path.clone());
-    climb(resource, &mut edits).is_none()
+    let owner = SCHEMA.resource(resource.kind());
+    owner.is_none_or(|owner| needs_step(resource.root(), owner, &path.0))
+}
+
+/// As [`climb_object`] where one element goes: only what holds it has to be looked at.
+fn needs_step(node: &Node, owner: OwnerId, steps: &[u16]) -> bool {
+    let Some((step, rest)) = steps.split_first() else {
+        return true;
+    };
+    let Some(member) = node.members().get(usize::from(*step)) else {
+        return false;
+    };
+    let Some(element) = SCHEMA.element(owner, &member.name) else {
+        return false;
+    };
+    if rest.is_empty() {
+        return element.min > 0;
+    }
+    let (Shape::Complex(inner) | Shape::Reference(inner, _)) = element.shape else {
+        return false;
+    };
+    let items = member.node.items();
+    let (item, rest) = if items.is_empty() {
+        (Some(&member.node), rest)
+    } else {
+        let at = rest.first().map(|at| usize::from(*at));
+        let item = at.and_then(|at| items.get(at));
+        (item, rest.get(1..).unwrap_or_default())
+    };
+    let goes = item.is_some_and(|item| needs_step(item, inner, rest));
+    goes && items.len() < 2 && element.min > 0
 }
 
 /// The household face: every labelled part out, conditional ones always.
@@ -187,14 +215,11 @@ pub fn household(resource: &Resource, parts: &[Part]) -> Option<Resource> {
     without(resource, &labelled)
 }
 
-/// What a record can't be without reveals what the record as a whole reveals: such parts' marks go
+/// Where a record can't be without its parts, what they reveal it reveals as a whole: their marks go
 /// to the whole, so that both enforcements hide the record and neither finds out on the way.
 pub fn settle(resource: &Resource, labelled: &mut Labelled) {
-    for part in &labelled.parts {
-        if without(resource, &[part]).is_none() {
-            labelled.whole = labelled.whole.and(part.marks);
-        }
-    }
+    // What can't be without one of them can't be without all of them either: taking more out never
+    // puts anything back.
     let all: Vec<&Part> = labelled.parts.iter().collect();
     if without(resource, &all).is_none() {
         labelled.whole = labelled.whole.and(labelled.parts_union());

@@ -29,6 +29,43 @@ const BILL: &str = r#"{"resourceType":"ExplanationOfBenefit","id":"b","text":{"s
 "processNote":[{"number":1,"text":"whole"},{"number":2,"text":"second"}],"benefitBalance":[{"x":1}]}"#;
 
 #[test]
+fn what_a_record_needs_is_what_climbing_finds() {
+    const CLAIM: &str = r#"{"resourceType":"Claim","id":"c","status":"active","type":{"coding":[{"code":"x"}]},"use":"claim",
+        "patient":{"reference":"Patient/p"},"created":"2026-01-01","provider":{"reference":"Organization/o"},
+        "priority":{"coding":[{"code":"normal"}]},"contained":[{"resourceType":"Patient","id":"in","name":[{"family":"x"}]}],
+        "careTeam":[{"sequence":1,"provider":{"reference":"Practitioner/d"}}],
+        "insurance":[{"sequence":1,"focal":true,"coverage":{"reference":"Coverage/c"},"preAuthRef":["a","b"]}],
+        "item":[{"sequence":1,"productOrService":{"coding":[{"code":"y"}]},"encounter":[{"reference":"Encounter/e"}]},
+        {"sequence":2,"productOrService":{"text":"z"},"detail":[{"sequence":1,"productOrService":{"text":"w"}}]}]}"#;
+    fn paths(node: &Node, path: &Path, all: &mut Vec<Path>) {
+        all.push(path.clone());
+        let children = node.members().iter().map(|member| &member.node);
+        for (at, child) in children.chain(node.items()).enumerate() {
+            paths(child, &path.then(at).unwrap(), all);
+        }
+    }
+    let (mut needed, mut all) = (0, Vec::new());
+    for text in [CLAIM, BILL] {
+        let resource = resource(text);
+        all.clear();
+        paths(resource.root(), &Path::default(), &mut all);
+        for path in all.iter().filter(|path| !path.0.is_empty()) {
+            let mut edits = Edits::none();
+            edits.remove(path.clone());
+            let climbed = climb(&resource, &mut edits).is_none();
+            assert_eq!(
+                needs(&resource, path),
+                climbed,
+                "{}",
+                path.words(resource.root())
+            );
+            needed += usize::from(climbed);
+        }
+    }
+    assert!(needed > 5);
+}
+
+#[test]
 fn a_bill_closes_up_around_what_stays() {
     let bill = resource(BILL);
     let line = part(&bill, "item", Some(0));

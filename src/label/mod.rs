@@ -7,6 +7,7 @@
 
 pub mod hops;
 mod incoming;
+mod lines;
 pub mod place;
 pub mod service;
 pub mod table;
@@ -22,7 +23,10 @@ use crate::{
 use jiff::civil::Date;
 use place::Place;
 use service::Serviced;
-use std::{collections::HashMap, sync::LazyLock};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::LazyLock,
+};
 use table::{Match, Row, TABLE};
 
 /// What a record or element reveals.
@@ -261,6 +265,8 @@ struct Work<'r> {
     care: Care,
     whole: Marks,
     parts: Vec<Part>,
+    /// Where in `parts` each path is.
+    places: HashMap<Path, usize>,
     hits: Labels,
 }
 
@@ -288,6 +294,7 @@ impl<'r> Work<'r> {
             care,
             whole: Marks::NONE,
             parts: Vec::new(),
+            places: HashMap::new(),
             hits: Labels::NONE,
         }
     }
@@ -303,7 +310,11 @@ impl<'r> Work<'r> {
     }
 
     fn put_part(&mut self, path: Path, marks: Marks, target: Option<Key>) {
-        match self.parts.iter_mut().find(|part| part.path == path) {
+        let known = self
+            .places
+            .get(&path)
+            .and_then(|at| self.parts.get_mut(*at));
+        match known {
             Some(part) => {
                 part.marks = part.marks.and(marks);
                 part.target = part
@@ -311,11 +322,14 @@ impl<'r> Work<'r> {
                     .take()
                     .filter(|known| Some(known) == target.as_ref());
             }
-            None => self.parts.push(Part {
-                path,
-                marks,
-                target,
-            }),
+            None => {
+                self.places.insert(path.clone(), self.parts.len());
+                self.parts.push(Part {
+                    path,
+                    marks,
+                    target,
+                });
+            }
         }
     }
 
@@ -474,41 +488,9 @@ impl<'r> Work<'r> {
         for referrer in &self.around.referrers {
             self.whole = self.whole.and(referrer.whole);
         }
-        self.lines();
-    }
-
-    /// A line of a claim reveals what the diagnoses and procedures that it points at reveal.
-    fn lines(&mut self) {
-        let root = self.resource.root();
-        for (list, pointers) in [("item", LINE_POINTERS), ("addItem", LINE_POINTERS)] {
-            let lines = root.get(list).map(Node::items).unwrap_or_default();
-            for (at, line) in lines.iter().enumerate() {
-                let mut marks = Marks::NONE;
-                for (pointer, pointed) in pointers {
-                    let numbers = line.get(pointer).map(Node::each).unwrap_or_default();
-                    for number in numbers.iter().filter_map(Node::number) {
-                        marks = marks.and(self.entry_marks(pointed, number));
-                    }
-                }
-                if let (false, Some(path)) = (marks.is_none(), Path::member(root, list, Some(at))) {
-                    self.put_part(path, marks, None);
-                }
-            }
+        for (path, marks) in lines::lines(self.resource, &self.parts) {
+            self.put_part(path, marks, None);
         }
-    }
-
-    /// What the entry of `list` with that `sequence` reveals.
-    fn entry_marks(&self, list: &str, sequence: &str) -> Marks {
-        let root = self.resource.root();
-        let items = root.get(list).map(Node::items).unwrap_or_default();
-        let at = items
-            .iter()
-            .position(|item| item.get("sequence").and_then(Node::number) == Some(sequence));
-        let path = at.and_then(|at| Path::member(root, list, Some(at)));
-        self.parts
-            .iter()
-            .filter(|part| path.as_ref().is_some_and(|path| part.path.within(path)))
-            .fold(Marks::NONE, |all, part| all.and(part.marks))
     }
 
     /// What follows from who the member is, and from how it was paid.
@@ -532,16 +514,18 @@ impl<'r> Work<'r> {
 
     fn finish(mut self) -> Labelled {
         let entries = place::deciding_entries(self.resource);
-        let labelled = |entry: &Path| {
-            self.parts
-                .iter()
-                .any(|part| !part.marks.labels.is_none() && part.path.within(entry))
-        };
-        if !entries.is_empty() && entries.iter().all(labelled) {
+        let top = |part: &Part| part.path.first(2);
+        let labelled = self
+            .parts
+            .iter()
+            .filter(|part| !part.marks.labels.is_none());
+        let labelled: HashSet<Path> = labelled.map(top).collect();
+        if !entries.is_empty() && entries.iter().all(|entry| labelled.contains(entry)) {
+            let entries: HashSet<Path> = entries.into_iter().collect();
             self.whole = self
                 .parts
                 .iter()
-                .filter(|part| entries.iter().any(|entry| part.path.within(entry)))
+                .filter(|part| entries.contains(&top(part)))
                 .fold(self.whole, |all, part| all.and(part.marks));
         }
         self.parts.sort_by(|a, b| a.path.cmp(&b.path));
@@ -554,12 +538,6 @@ impl<'r> Work<'r> {
         }
     }
 }
-
-const LINE_POINTERS: &[(&str, &str)] = &[
-    ("diagnosisSequence", "diagnosis"),
-    ("procedureSequence", "procedure"),
-    ("informationSequence", "supportingInfo"),
-];
 
 /// Whether a record speaks of now: not refuted, entered in error, resolved or stopped.
 fn is_current(resource: &Resource) -> bool {

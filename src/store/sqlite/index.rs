@@ -7,7 +7,10 @@ use crate::{
     faces,
     fhir::{Interval, Key, Resource, Target},
     label::{Labelled, Marks, Part},
-    search::index::{IndexEntry, IndexValue, entries},
+    search::{
+        index::{IndexEntry, IndexValue, entries},
+        params::ParamId,
+    },
     store::{
         StoreError,
         sources::{self, Source},
@@ -15,6 +18,7 @@ use crate::{
     },
 };
 use rusqlite::{Connection, params};
+use std::collections::HashSet;
 
 /// Takes away the index entries of a record.
 pub fn clear(write: &Connection, rid: i64) -> Result<(), StoreError> {
@@ -127,17 +131,29 @@ const EXACT: usize = 40;
 struct Lasting<'l> {
     parts: Vec<&'l Part>,
     /// Without one part, in the order of `parts`.
-    without_one: Vec<Vec<IndexEntry>>,
+    without_one: Vec<Said>,
     /// With no other part, in the same order.
-    with_one: Vec<Vec<IndexEntry>>,
+    with_one: Vec<Said>,
     /// Without any.
-    without_all: Vec<IndexEntry>,
+    without_all: Said,
 }
 
-fn has(entries: &[IndexEntry], entry: &IndexEntry) -> bool {
-    entries
-        .iter()
-        .any(|other| other.param == entry.param && other.value == entry.value)
+/// Entries by what they say, wherever they say it.
+struct Said(HashSet<(ParamId, String)>);
+
+impl Said {
+    fn of(resource: Option<&Resource>) -> Said {
+        let entries = resource.map(|resource| entries(resource, None));
+        Said(entries.unwrap_or_default().iter().map(said).collect())
+    }
+
+    fn has(&self, entry: &(ParamId, String)) -> bool {
+        self.0.contains(entry)
+    }
+}
+
+fn said(entry: &IndexEntry) -> (ParamId, String) {
+    (entry.param, format!("{:?}", entry.value))
 }
 
 impl<'l> Lasting<'l> {
@@ -149,13 +165,13 @@ impl<'l> Lasting<'l> {
             return Lasting {
                 without_one: Vec::new(),
                 with_one: Vec::new(),
-                without_all: all.map(|left| entries(&left, None)).unwrap_or_default(),
+                without_all: Said::of(all.as_ref()),
                 parts,
             };
         }
         let left = |parts: &[&Part]| {
             let left = faces::without(resource, parts);
-            left.map(|left| entries(&left, None)).unwrap_or_default()
+            Said::of(left.as_ref())
         };
         let others = |one: &&Part| -> Vec<&Part> {
             let others = parts.iter().filter(|other| other.path != one.path);
@@ -171,28 +187,29 @@ impl<'l> Lasting<'l> {
 
     /// The labels under which an entry is there, one row each: it is there for whoever sees one.
     fn marks(&self, entry: &IndexEntry) -> Vec<Marks> {
+        let said = &said(entry);
         let mut marks = Marks::NONE;
         for (part, left) in self.parts.iter().zip(&self.without_one) {
             // What the parts around it reveal, and those inside it: an entry made of an element that
             // loses a child is an entry of that child too. The absence of an element reveals nothing.
             let touches = entry.path.within(&part.path) || part.path.within(&entry.path);
-            if (touches && !entry.path.0.is_empty()) || !has(left, entry) {
+            if (touches && !entry.path.0.is_empty()) || !left.has(said) {
                 marks = marks.and(part.marks);
             }
         }
-        if self.parts.len() > EXACT && !has(&self.without_all, entry) {
+        if self.parts.len() > EXACT && !self.without_all.has(said) {
             return vec![
                 self.parts
                     .iter()
                     .fold(marks, |all, part| all.and(part.marks)),
             ];
         }
-        if !marks.is_none() || has(&self.without_all, entry) {
+        if !marks.is_none() || self.without_all.has(said) {
             return vec![marks];
         }
         let keepers = self.parts.iter().zip(&self.with_one);
         let rows: Vec<Marks> = keepers
-            .filter(|(_, left)| has(left, entry))
+            .filter(|(_, left)| left.has(said))
             .map(|(part, _)| part.marks)
             .collect();
         if rows.is_empty() {
