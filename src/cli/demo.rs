@@ -5,12 +5,12 @@ mod fixtures;
 
 use super::{
     Ended, Trouble,
+    client::Clients,
     import::{self, Shown, Source},
     open::{self, Opened},
     print, serve,
 };
 use crate::{
-    authn::{Client, Registry as _},
     calendar::{self, Clock},
     config::{Config, Database},
     http::server,
@@ -185,10 +185,11 @@ async fn load(opened: &Opened) -> Result<(), Trouble> {
 }
 
 async fn register(opened: &Opened) -> Result<(), Trouble> {
-    for metadata in fixtures::clients().map_err(broken)? {
-        let (client, _) = Client::register(metadata.to_string().as_bytes()).map_err(broken)?;
-        opened.registry.add_client(client).await.map_err(broken)?;
-    }
+    let clients = Clients {
+        registry: &opened.registry,
+        clock: opened.clock,
+    };
+    clients.add(&opened.audit, fixtures::CLIENTS).await?;
     Ok(())
 }
 
