@@ -93,12 +93,13 @@ fn unique<'a>(codes: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'a 
 
 fn resource(served: &[&Route], kind: Kind) -> Value {
     let rows: Vec<&&Route> = served.iter().filter(|row| answers(row, kind)).collect();
-    let interactions = unique(rows.iter().filter_map(|row| match row.listed {
+    let interactions: Vec<&str> = unique(rows.iter().filter_map(|row| match row.listed {
         // The audit chain is written by the server alone.
         Listed::Type("create" | "update") if kind.name() == "AuditEvent" => None,
         Listed::Type(code) => Some(code),
         _ => None,
-    }));
+    }))
+    .collect();
     let operations: Vec<Value> = unique(rows.iter().filter_map(|row| match row.listed {
         Listed::Operation(name) => Some(name),
         _ => None,
@@ -118,6 +119,7 @@ fn resource(served: &[&Route], kind: Kind) -> Value {
         vec![
             json!({ "name": "patient", "type": "reference" }),
             json!({ "name": "agent", "type": "reference" }),
+            json!({ "name": "client", "type": "string" }),
             json!({ "name": "date", "type": "date" }),
         ]
     } else {
@@ -130,10 +132,10 @@ fn resource(served: &[&Route], kind: Kind) -> Value {
     };
     let mut resource = json!({
         "type": kind.name(),
-        "interaction": interactions.map(|code| json!({ "code": code })).collect::<Vec<_>>(),
+        "interaction": interactions.iter().map(|code| json!({ "code": code })).collect::<Vec<_>>(),
         "versioning": "versioned-update",
         "readHistory": false,
-        "updateCreate": true,
+        "updateCreate": interactions.contains(&"update"),
         "conditionalRead": "not-supported",
         "searchParam": searched,
     });

@@ -314,6 +314,7 @@ async fn the_capability_statement_lists_the_routes_that_are_served() {
             _ => &["create", "read", "search-type", "update"],
         };
         assert_eq!(codes, expected, "{name}");
+        assert_eq!(resource["updateCreate"], name != "AuditEvent", "{name}");
         let operations: Vec<&str> = resource["operation"]
             .as_array()
             .into_iter()
