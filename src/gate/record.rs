@@ -126,11 +126,6 @@ impl Sealed {
     pub fn facts(&self) -> &Facts {
         &self.facts
     }
-
-    /// Whether `version` is the one that it would show on the full face.
-    pub fn is_version(&self, version: &str) -> bool {
-        *self.full.version == *version
-    }
 }
 
 impl fmt::Debug for Sealed {

@@ -171,13 +171,6 @@ impl ScopeSet {
         self.kinds(action).has(kind)
     }
 
-    /// Whether every grant is of the `patient/` level: then nothing outside the patient in context.
-    pub fn patient_only(&self) -> bool {
-        self.grants
-            .iter()
-            .all(|grant| grant.context == Context::Patient)
-    }
-
     /// Whether any grant is of that level.
     pub fn has(&self, context: Context) -> bool {
         self.grants.iter().any(|grant| grant.context == context)

@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(set.grants()[0].actions, Actions::V1_READ);
         assert_eq!(set.grants()[1].kinds, Kinds::ALL);
         assert_eq!(set.grants()[2].actions, Actions::SEARCH);
-        assert!(!set.patient_only() && set.has_plain("launch/patient"));
+        assert!(set.has_plain("launch/patient"));
         let mixed = ScopeSet::parse("system/Patient.read system/Observation.rs");
         assert_eq!(mixed.grants().len(), 2);
     }
