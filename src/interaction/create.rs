@@ -27,7 +27,7 @@ impl<S: Store, J: Journal> Service<S, J> {
             ));
         }
         may_write(&question.case, kind)?;
-        let resource = self.accept(&question.case, kind, body)?;
+        let resource = self.accept(&question.case, kind, Actions::CREATE, body)?;
         let key = Key { kind, id: new_id() };
         self.put(question, key, resource, Expect::Absent, wanted)
             .await

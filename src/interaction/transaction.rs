@@ -38,7 +38,7 @@ impl<S: Store, J: Journal> Service<S, J> {
                 ));
             }
             may_write(case, entry.key.kind)?;
-            self.check(case, &entry.resource)
+            self.check(case, &entry.resource, action)
                 .map_err(|refusal| at_entry(refusal, entry.index))?;
             self.in_facility(case, &entry.resource).await?;
             let expect = match entry.method {

@@ -33,7 +33,7 @@ impl<S: Store, J: Journal> Service<S, J> {
             ));
         }
         may_write(case, key.kind)?;
-        let resource = self.accept(case, key.kind, body)?;
+        let resource = self.accept(case, key.kind, Actions::UPDATE, body)?;
         if resource.id() != Some(&key.id) {
             return Err(invalid("the resource's id is not the id of the URL"));
         }

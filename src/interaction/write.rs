@@ -11,6 +11,7 @@ use crate::{
     gate::{Entry, EntryRecord, Journal, disclose, release},
     policy::{Case, Role},
     profile,
+    scope::{Actions, Context},
     statute::{
         Purpose, Reason,
         writers::{Members, WRITERS},
@@ -59,6 +60,27 @@ fn own_only(case: &Case, resource: &Resource) -> Result<(), Refusal> {
         Ok(())
     } else {
         Err(Refusal::Forbidden("a member writes only about themselves"))
+    }
+}
+
+/// A right of the `patient/` level writes only about the patient in context.
+fn in_context(case: &Case, resource: &Resource, action: Actions) -> Result<(), Refusal> {
+    let allowed = |context| {
+        let kinds = case.scopes.kinds_at(context, action);
+        kinds.has(resource.kind())
+    };
+    if allowed(Context::User) || allowed(Context::System) {
+        return Ok(());
+    }
+    let subjects = crate::store::subjects::named(resource);
+    let mut own = subjects.iter().filter(|named| named.own).peekable();
+    let named = own.peek().is_some();
+    if named && own.all(|named| Some(&named.patient.id) == case.patient.as_ref()) {
+        Ok(())
+    } else {
+        Err(Refusal::Forbidden(
+            "a patient/ scope writes about the patient in context alone",
+        ))
     }
 }
 
@@ -111,7 +133,13 @@ impl<S: Store, J: Journal> Service<S, J> {
     }
 
     /// Reads and checks a resource that someone wants to write.
-    pub(crate) fn accept(&self, case: &Case, kind: Kind, body: Bytes) -> Result<Resource, Refusal> {
+    pub(crate) fn accept(
+        &self,
+        case: &Case,
+        kind: Kind,
+        action: Actions,
+        body: Bytes,
+    ) -> Result<Resource, Refusal> {
         let resource = Resource::parse(body, self.limits).map_err(unreadable)?;
         if resource.kind() != kind {
             return Err(Refusal::Invalid(vec![Issue::at(
@@ -120,16 +148,22 @@ impl<S: Store, J: Journal> Service<S, J> {
                 "resourceType",
             )]));
         }
-        self.check(case, &resource)?;
+        self.check(case, &resource, action)?;
         Ok(resource)
     }
 
     /// Structure, own content, and for a Consent whether it can be honoured exactly.
-    pub(crate) fn check(&self, case: &Case, resource: &Resource) -> Result<(), Refusal> {
+    pub(crate) fn check(
+        &self,
+        case: &Case,
+        resource: &Resource,
+        action: Actions,
+    ) -> Result<(), Refusal> {
         let issues = profile::check(resource, profile::CheckLimits::default());
         if !issues.is_empty() {
             return Err(Refusal::Invalid(issues));
         }
+        in_context(case, resource, action)?;
         own_only(case, resource)?;
         owns_grant(case, resource)?;
         if consent::is_consent(resource.kind())

@@ -389,3 +389,42 @@ async fn a_page_belongs_to_its_search_and_its_requester() {
         assert_eq!(server.get(&next, &provider).await.status, 400);
     }
 }
+
+#[tokio::test]
+async fn a_patient_scope_writes_about_the_patient_in_context_alone() {
+    let server = Server::start().await;
+    let client = json!({
+        "client_id": "it-launched", "client_name": "Launched with a patient", "role": "provider",
+        "organization": "Organization/valley-clinic", "state": "CA",
+        "grant_types": ["authorization_code"], "redirect_uris": ["http://127.0.0.1:4000/callback"],
+        "scope": "patient/*.cruds user/*.rs", "token_endpoint_auth_method": "none",
+        "jwks": {"keys": []}, "purpose_of_use": ["TREAT"],
+    });
+    server.register(&client).await;
+    let who = Who {
+        patient: Some("rivera-maya".into()),
+        ..Who::client("it-launched", "patient/*.cruds user/*.rs", "TREAT")
+            .user("Practitioner/dr-lee")
+    };
+    let token = server.token(&who).await;
+    let about = |id: &str, patient: &str| {
+        let mut body = condition(id, "a cold");
+        body["subject"]["reference"] = format!("Patient/{patient}").into();
+        body
+    };
+    let mine = about("it-context", "rivera-maya");
+    assert_eq!(server.post("Condition", &token, &mine).await.status, 201);
+    assert_eq!(server.put(&token, &mine).await.status, 201);
+    let other = about("it-context", "rivera-luis");
+    for reply in [
+        server.post("Condition", &token, &other).await,
+        server.put(&token, &other).await,
+    ] {
+        assert_eq!(reply.status, 403, "{}", reply.whole());
+    }
+    let bundle = json!({
+        "resourceType": "Bundle", "type": "transaction",
+        "entry": [{"resource": other, "request": {"method": "POST", "url": "Condition"}}],
+    });
+    assert_eq!(server.post("", &token, &bundle).await.status, 403);
+}
