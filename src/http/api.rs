@@ -13,13 +13,14 @@ use crate::{
     interaction::{Answer, Question, Refusal, Service},
     policy::Case,
     smart::{Smart, Urls},
+    statute::Purpose,
     store::{audit::AuditLog, registry::SqliteRegistry, sqlite::SqliteStore},
 };
 use axum::{
     body::Body,
     extract::{FromRef, FromRequestParts},
     http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 use std::{fmt, sync::Arc};
 
@@ -161,8 +162,20 @@ const WITHHELD: HeaderValue = HeaderValue::from_static(
 
 const WARNING: HeaderName = HeaderName::from_static("warning");
 
-/// An answer as a reply.
-pub fn reply(answer: Answer) -> Response {
+/// An answer, or why there is none, as a reply. Who treats is told the constant word each time, also
+/// where nothing was found: "not found" must not be taken for "there is none" (SEMANTICS section 5).
+pub fn reply(case: &Case, answer: Result<Answer, Refusal>) -> Response {
+    let mut response = match answer {
+        Ok(answer) => answered(answer),
+        Err(refusal) => Failure::from(refusal).into_response(),
+    };
+    if matches!(case.purpose, Purpose::Treat | Purpose::Etreat) {
+        response.headers_mut().insert(WARNING, WITHHELD);
+    }
+    response
+}
+
+fn answered(answer: Answer) -> Response {
     let mut response = Response::new(Body::from(answer.body));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
     let headers = response.headers_mut();
@@ -175,9 +188,6 @@ pub fn reply(answer: Answer) -> Response {
         .and_then(|location| HeaderValue::try_from(location).ok())
     {
         headers.insert(header::LOCATION, location);
-    }
-    if answer.withheld_by_law {
-        headers.insert(WARNING, WITHHELD);
     }
     response
 }

@@ -7,15 +7,16 @@ use super::{
     router::{Act, Mount},
 };
 use crate::{
-    fhir::{Resource, json::Limits},
-    interaction::{Answer, Question, Refusal, search::Handling, write::Return},
-    operation::evaluate::Described,
+    fhir::Resource,
+    interaction::{Answer, Question, Refusal, search::Handling, searchset::url, write::Return},
+    operation::{self, evaluate::Described},
+    policy::Case,
     store::audit::Place,
 };
 use axum::{
     body::Bytes,
     extract::State,
-    http::{HeaderMap, Uri, header},
+    http::{HeaderMap, Method, Uri, header},
     response::Response,
 };
 use std::future::Future;
@@ -48,7 +49,7 @@ async fn read(State(api): State<Api>, AtRecord(key): AtRecord, asker: Asker) -> 
         }
         _ => parts.service.read(&question, &key).await,
     };
-    Ok(reply(answer?))
+    Ok(reply(&question.case, answer))
 }
 
 async fn search(
@@ -102,7 +103,7 @@ async fn find(
             .search(&question, kind, &pairs, handling(headers))
             .await
     };
-    Ok(reply(answer?))
+    Ok(reply(&question.case, answer))
 }
 
 fn prefers(headers: &HeaderMap, wish: &str) -> bool {
@@ -132,10 +133,11 @@ fn wanted(headers: &HeaderMap) -> Return {
 
 /// Runs a write to its end even where the caller goes away: what is written must have its entry.
 async fn to_the_end(
+    case: Case,
     work: impl Future<Output = Result<Answer, Refusal>> + Send + 'static,
 ) -> Replied {
     match tokio::spawn(work).await {
-        Ok(answer) => Ok(reply(answer?)),
+        Ok(answer) => Ok(reply(&case, answer)),
         Err(_) => Err(Failure::internal("a write stopped before its end")),
     }
 }
@@ -149,7 +151,7 @@ async fn create(
 ) -> Replied {
     let question = asker.asks(Act::Create, kind.name());
     let wanted = wanted(&headers);
-    to_the_end(async move {
+    to_the_end(question.case.clone(), async move {
         api.parts()
             .service
             .create(&question, kind, body, wanted)
@@ -172,7 +174,7 @@ async fn update(
         Some(Ok(value)) => Some(version(value)?),
         Some(Err(_)) => return Err(Failure::invalid("If-Match is not readable")),
     };
-    to_the_end(async move {
+    to_the_end(question.case.clone(), async move {
         api.parts()
             .service
             .update(&question, key, body, version.as_deref(), wanted)
@@ -195,52 +197,62 @@ fn version(value: &str) -> Result<String, Failure> {
 
 async fn transaction(State(api): State<Api>, asker: Asker, JsonBody(body): JsonBody) -> Replied {
     let question = asker.asks(Act::Transaction, "Bundle");
-    to_the_end(async move { api.parts().service.transaction(&question, body).await }).await
+    to_the_end(question.case.clone(), async move {
+        api.parts().service.transaction(&question, body).await
+    })
+    .await
+}
+
+/// What an operation is asked: the query, and the Parameters of a POST; they are one question.
+fn parameters(
+    api: &Api,
+    uri: &Uri,
+    method: &Method,
+    body: Bytes,
+) -> Result<Vec<(String, String)>, Failure> {
+    let mut all = pairs(uri.query().unwrap_or_default().as_bytes());
+    if method == Method::POST && !body.is_empty() {
+        let parameters = Resource::parse(body, api.parts().service.limits)
+            .map_err(|error| Failure::invalid(error.to_string()))?;
+        all.extend(operation::pairs(&parameters)?);
+    }
+    Ok(all)
 }
 
 async fn everything(
     State(api): State<Api>,
     AtRecord(key): AtRecord,
     uri: Uri,
+    method: Method,
     asker: Asker,
+    body: Bytes,
 ) -> Replied {
-    let query = uri.query().unwrap_or_default();
-    let question = asker.asks(Act::Everything, format!("{key}/$everything?{query}"));
-    let pairs = pairs(query.as_bytes());
-    Ok(reply(
-        api.parts()
-            .service
-            .everything(&question, key.id, &pairs)
-            .await?,
-    ))
+    let pairs = parameters(&api, &uri, &method, body)?;
+    let target = url("", &format!("{key}/$everything"), &pairs);
+    let question = asker.asks(Act::Everything, target.trim_start_matches('/'));
+    let service = &api.parts().service;
+    let answer = service.everything(&question, key.id, &pairs).await;
+    Ok(reply(&question.case, answer))
 }
 
 async fn evaluate(
     State(api): State<Api>,
     uri: Uri,
-    method: axum::http::Method,
+    method: Method,
     asker: Asker,
     body: Bytes,
 ) -> Replied {
-    let query = uri.query().unwrap_or_default();
-    let described = if method == axum::http::Method::POST {
-        let parameters = Resource::parse(body, Limits::default())
-            .map_err(|error| Failure::invalid(error.to_string()))?;
-        Described::from_parameters(&parameters)?
-    } else {
-        Described::from_pairs(&pairs(query.as_bytes()))?
-    };
+    let described = Described::from_pairs(&parameters(&api, &uri, &method, body)?)?;
     let question: Question = asker.asks(
         Act::Evaluate,
         format!("Consent/$evaluate?{}", told(&described)),
     );
     let parts = api.parts();
-    Ok(reply(
-        parts
-            .service
-            .evaluate(&parts.registry, &question, &described)
-            .await?,
-    ))
+    let answer = parts
+        .service
+        .evaluate(&parts.registry, &question, &described)
+        .await;
+    Ok(reply(&question.case, answer))
 }
 
 /// What was evaluated, for the audit entry.

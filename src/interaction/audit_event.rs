@@ -50,7 +50,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         let batch = released.into_iter().collect();
         let disclosure = disclose(&self.journal, case, &question.asked, status, batch).await?;
         match disclosure.entries().next() {
-            Some(record) => Ok(Answer::record(200, record, case)),
+            Some(record) => Ok(Answer::record(200, record)),
             None => Err(Refusal::NotFound),
         }
     }
@@ -97,7 +97,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         for disclosure in self.disclosed(question, released).await? {
             bundle.add(&disclosure, Mode::Match);
         }
-        Ok(Answer::of(200, bundle.finish(), case))
+        Ok(Answer::of(200, bundle.finish()))
     }
 
     fn audit_search(

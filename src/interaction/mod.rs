@@ -18,7 +18,7 @@ use crate::{
     fhir::{Key, json::Limits, outcome::Issue},
     gate::{Asked, Disclosed, JournalError, Released, Sealed, release},
     policy::{Case, Settings, Standing},
-    statute::{Purpose, Reason},
+    statute::Reason,
     store::{StoreError, WriteError},
 };
 use bytes::Bytes;
@@ -121,36 +121,28 @@ pub struct Answer {
     pub stamp: Option<Stamp>,
     /// Where a created record is.
     pub location: Option<String>,
-    /// For treatment: a constant word that records may be withheld (SEMANTICS section 5).
-    pub withheld_by_law: bool,
 }
 
 impl Answer {
     /// The answer that is one disclosed record.
-    pub fn record(status: u16, record: Disclosed<'_>, case: &Case) -> Answer {
+    pub fn record(status: u16, record: Disclosed<'_>) -> Answer {
         Answer {
             status,
             body: record.body.clone(),
             stamp: Some(record.stamp.clone()),
             location: None,
-            withheld_by_law: treats(case),
         }
     }
 
     /// Any other answer.
-    pub fn of(status: u16, body: impl Into<Bytes>, case: &Case) -> Answer {
+    pub fn of(status: u16, body: impl Into<Bytes>) -> Answer {
         Answer {
             status,
             body: body.into(),
             stamp: None,
             location: None,
-            withheld_by_law: treats(case),
         }
     }
-}
-
-fn treats(case: &Case) -> bool {
-    matches!(case.purpose, Purpose::Treat | Purpose::Etreat)
 }
 
 /// Releases the records of a page that `visible` let through. Where the gate disagrees, the record is

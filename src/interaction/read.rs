@@ -24,7 +24,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         let batch = released.into_iter().collect();
         let disclosure = disclose(&self.journal, case, &question.asked, status, batch).await?;
         match disclosure.entries().next() {
-            Some(record) => Ok(Answer::record(200, record, case)),
+            Some(record) => Ok(Answer::record(200, record)),
             None => Err(Refusal::NotFound),
         }
     }

@@ -76,7 +76,7 @@ impl<S: Store, J: Journal> Service<S, J> {
                 bundle.add(&disclosure, Mode::Include);
             }
         }
-        Ok(Answer::of(200, bundle.finish(), case))
+        Ok(Answer::of(200, bundle.finish()))
     }
 
     /// Discloses in bounded batches; also nothing is an entry.

@@ -82,7 +82,7 @@ impl<S: Store, J: Journal> Service<S, J> {
             out.extend_from_slice(b"}}");
         }
         out.extend_from_slice(if keys.is_empty() { b"}" } else { b"]}" });
-        Ok(Answer::of(200, out, case))
+        Ok(Answer::of(200, out))
     }
 
     /// The version that the writer may see of what was written.

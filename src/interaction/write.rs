@@ -215,13 +215,13 @@ impl<S: Store, J: Journal> Service<S, J> {
         let disclosure = disclose(&self.journal, case, &question.asked, status, batch).await?;
         let mut answer = match disclosure.entries().next() {
             Some(record) => {
-                let mut answer = Answer::record(status, record, case);
+                let mut answer = Answer::record(status, record);
                 if wanted == Return::Minimal {
                     answer.body = Bytes::new();
                 }
                 answer
             }
-            None => Answer::of(status, Bytes::new(), case),
+            None => Answer::of(status, Bytes::new()),
         };
         if created {
             let version = answer

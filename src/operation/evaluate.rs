@@ -4,7 +4,7 @@
 
 use crate::{
     authn::{Client, Registry},
-    fhir::{Id, Instant, Interval, Key, Node, Resource, json},
+    fhir::{Id, Instant, Interval, Key, Node, json},
     gate::{Journal, disclose},
     interaction::{Answer, Question, Refusal, Service, search::invalid},
     policy::{Case, Decision, Requester, Role, decide},
@@ -35,40 +35,13 @@ pub struct Described {
 }
 
 impl Described {
-    /// From the query of a GET.
+    /// From the query and the Parameters of a POST.
     pub fn from_pairs(pairs: &[(String, String)]) -> Result<Described, Refusal> {
         let mut described = Described::default();
         for (name, value) in pairs {
             if !["_format", "_pretty"].contains(&name.as_str()) {
                 described.set(name, value)?;
             }
-        }
-        Ok(described)
-    }
-
-    /// From the Parameters of a POST.
-    pub fn from_parameters(parameters: &Resource) -> Result<Described, Refusal> {
-        if parameters.kind().name() != "Parameters" {
-            return Err(invalid("Parameters are expected here"));
-        }
-        let mut described = Described::default();
-        for parameter in parameters.nodes("parameter") {
-            let name = parameter.text("name").unwrap_or_default();
-            let value = parameter
-                .members()
-                .iter()
-                .find(|member| member.name.starts_with("value"))
-                .map(|member| &member.node);
-            let text = value.and_then(|value| {
-                value
-                    .str()
-                    .or_else(|| value.text("reference"))
-                    .or_else(|| value.text("code"))
-            });
-            described.set(
-                name,
-                text.ok_or_else(|| invalid("a parameter has no simple value"))?,
-            )?;
         }
         Ok(described)
     }
@@ -181,7 +154,7 @@ impl<S: Store, J: Journal> Service<S, J> {
             found.map(|found| decide(&case, self.settings, found.sealed.facts(), &found.standing));
         disclose(&self.journal, asker, &question.asked, 200, Vec::new()).await?;
         match decision {
-            Some(decision) => Ok(Answer::of(200, parameters(&decision), asker)),
+            Some(decision) => Ok(Answer::of(200, parameters(&decision))),
             None => Err(Refusal::NotFound),
         }
     }

@@ -99,7 +99,7 @@ impl<S: Store, J: Journal> Service<S, J> {
                 bundle.add(&disclosure, Mode::Include);
             }
         }
-        Ok(Answer::of(200, bundle.finish(), case))
+        Ok(Answer::of(200, bundle.finish()))
     }
 
     fn parameters(&self, pairs: &[(String, String)]) -> Result<Asked, Refusal> {

@@ -428,3 +428,52 @@ async fn a_patient_scope_writes_about_the_patient_in_context_alone() {
     });
     assert_eq!(server.post("", &token, &bundle).await.status, 403);
 }
+
+#[tokio::test]
+async fn parameters_of_a_post_are_asked_like_those_of_a_query() {
+    let server = Server::start().await;
+    let token = server.token(&Who::persona("maya", "member")).await;
+    let path = "Patient/rivera-maya/$everything";
+    let asked = |name: &str, value: Value| {
+        let mut parameter = json!({"name": name});
+        let kind = if value.is_number() {
+            "valueInteger"
+        } else {
+            "valueDate"
+        };
+        parameter[kind] = value;
+        json!({"resourceType": "Parameters", "parameter": [parameter]})
+    };
+    let page = server.post(path, &token, &asked("_count", json!(2))).await;
+    assert_eq!(page.status, 200, "{}", page.whole());
+    let same = server.get(&format!("{path}?_count=2"), &token).await;
+    assert_eq!(page.body, same.body);
+    for (name, value) in [
+        ("start", json!("2026-01-01")),
+        ("_type", json!("Condition")),
+    ] {
+        let reply = server.post(path, &token, &asked(name, value)).await;
+        assert_eq!(reply.status, 400, "{name}: ignoring it would return more");
+    }
+}
+
+#[tokio::test]
+async fn who_treats_is_told_each_time_that_records_may_be_withheld() {
+    let server = Server::start().await;
+    let ehr = server.token(&Who::ehr()).await;
+    let member = server.token(&Who::persona("maya", "member")).await;
+    let mut told = Vec::new();
+    for path in [
+        "Patient/rivera-maya",
+        "Condition/never-was",
+        "DocumentReference/maya-therapy-note",
+        "Condition?patient=rivera-maya",
+        "Condition?nonsense=1",
+    ] {
+        told.push(server.get(path, &ehr).await.header("warning").to_owned());
+        let untold = server.get(path, &member).await;
+        assert_eq!(untold.header("warning"), "", "{path}");
+    }
+    assert!(told[0].starts_with("299 confide"));
+    assert!(told.iter().all(|word| *word == told[0]), "{told:?}");
+}
