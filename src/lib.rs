@@ -33,9 +33,10 @@
 //! # A write
 //!
 //! `Resource` (parsed once, every byte kept) → may this role write this type (`statute::writers`) →
-//! structure (`profile`) → a Consent is compiled or refused (`consent`) → one transaction: labels,
-//! faces, index entries, relations, directives, and the relabelling of what depends on it
-//! (`store::sqlite`) → audit entry → the reply is a read of what was written, through the gate.
+//! structure (`profile`) → a Consent is compiled or refused (`consent`) → audit entry of the intent →
+//! one transaction: labels, faces, index entries, relations, directives, and the relabelling of what
+//! depends on it (`store::sqlite`) → audit entry of the outcome → the reply is a read of what was
+//! written, through the gate.
 //!
 //! # Where rules live
 //!
