@@ -10,6 +10,7 @@ use crate::{
     calendar::Clock,
     fhir::{CANONICAL, Kind, time},
     search::params::{self, ParamType},
+    statute::writers::{Row, WRITERS},
 };
 use axum::{
     body::{Body, Bytes},
@@ -92,10 +93,11 @@ fn unique<'a>(codes: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'a 
 }
 
 fn resource(served: &[&Route], kind: Kind) -> Value {
+    // The audit chain is written by the server alone, and some types are no records.
+    let closed = WRITERS.row(kind).is_none_or(Row::is_closed);
     let rows: Vec<&&Route> = served.iter().filter(|row| answers(row, kind)).collect();
     let interactions: Vec<&str> = unique(rows.iter().filter_map(|row| match row.listed {
-        // The audit chain is written by the server alone.
-        Listed::Type("create" | "update") if kind.name() == "AuditEvent" => None,
+        Listed::Type("create" | "update") if closed => None,
         Listed::Type(code) => Some(code),
         _ => None,
     }))

@@ -45,6 +45,11 @@ impl Writers {
 }
 
 impl Row {
+    /// Whether nobody writes such records over HTTP.
+    pub fn is_closed(&self) -> bool {
+        self.roles.is_empty() && self.members.is_none()
+    }
+
     /// Whether a role may write.
     pub fn allows(&self, role: &str) -> bool {
         self.roles.iter().any(|named| named == role)
@@ -88,7 +93,10 @@ mod tests {
                 assert!(!may(kind, role), "{role} {kind}");
             }
         }
-        assert!(!may("AuditEvent", "staff"));
+        for kind in ["AuditEvent", "Bundle", "OperationOutcome", "Parameters"] {
+            assert!(WRITERS.row(Kind::named(kind).unwrap()).unwrap().is_closed());
+            assert!(!may(kind, "staff") && !may(kind, "provider"));
+        }
         assert!(!may("Observation", "plan") && !may("Consent", "plan"));
         assert_eq!(
             WRITERS
