@@ -40,9 +40,16 @@ static TABLE: LazyLock<HashMap<Kind, Vec<Row>>> = LazyLock::new(|| {
 /// The patients that a resource names, each once.
 pub fn named(resource: &Resource) -> Vec<Named> {
     let mut found: Vec<Named> = Vec::new();
-    let mut add = |patient: Key, own: bool| match found.iter_mut().find(|n| n.patient == patient) {
-        Some(known) => known.own |= own,
-        None => found.push(Named { patient, own }),
+    let mut places: HashMap<Key, usize> = HashMap::new();
+    let mut add = |patient: Key, own: bool| {
+        let known = places.get(&patient).and_then(|at| found.get_mut(*at));
+        match known {
+            Some(known) => known.own |= own,
+            None => {
+                places.insert(patient.clone(), found.len());
+                found.push(Named { patient, own });
+            }
+        }
     };
     if resource.kind().name() == "Patient" {
         if let Some(key) = resource.key() {
