@@ -11,7 +11,7 @@ use confide::{
     statute::Purpose,
     store::{Batch, Change, Expect, Store, sqlite::SqliteStore},
 };
-use proptest::{prelude::*, sample::subsequence, test_runner::RngSeed};
+use proptest::{collection::vec, prelude::*, sample::subsequence, test_runner::RngSeed};
 use serde_json::Value;
 use std::{collections::BTreeMap, io::Read as _, path::Path};
 
@@ -248,10 +248,25 @@ fn the_fixtures_get_the_same_labels_in_any_order() {
     }
 }
 
-/// A generated store, an order in which it is written, and what it was before.
+/// A generated store; the same with other codes here and there; what is gone in the end; a seed.
 fn history() -> impl Strategy<Value = (Made, Made, Vec<usize>, u64)> {
-    let gone = subsequence((0..12usize).collect::<Vec<_>>(), 0..6);
-    (made::made(), made::made(), gone, any::<u64>())
+    let gone = subsequence((0..12usize).collect::<Vec<_>>(), 0..5);
+    let other = vec((any::<bool>(), vec(0..made::CODES.len(), 1..3)), 40);
+    let consents = vec((0..12u8, 1..3usize), 0..3);
+    (made::made(), other, consents, gone, any::<u64>()).prop_map(
+        |(before, other, consents, gone, seed)| {
+            let mut after = Made {
+                consents,
+                ..before.clone()
+            };
+            for (item, (changes, codes)) in after.items.iter_mut().zip(other) {
+                if changes {
+                    item.codes = codes;
+                }
+            }
+            (before, after, gone, seed)
+        },
+    )
 }
 
 proptest! {
