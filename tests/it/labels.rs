@@ -270,7 +270,7 @@ fn history() -> impl Strategy<Value = (Made, Made, Vec<usize>, u64)> {
 }
 
 proptest! {
-    #![proptest_config(config(40))]
+    #![proptest_config(config(32))]
 
     /// What a record was before leaves no trace in the labels of any.
     #[test]
@@ -383,4 +383,42 @@ fn household_versions_move_only_with_the_face() {
     let after = kept.shown(&household, seen).unwrap();
     assert_ne!(after.1, before[seen].1);
     assert!(after.2 > before[seen].2);
+}
+
+/// Two records that point at each other don't keep alive what neither has any more.
+#[test]
+fn what_two_records_gave_each_other_goes_with_its_source() {
+    let icd = |code: &str| serde_json::json!({ "coding": [{ "system": "http://hl7.org/fhir/sid/icd-10-cm", "code": code }] });
+    let encounter = serde_json::json!({ "resourceType": "Encounter", "id": "e", "status": "finished",
+        "class": { "system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "AMB" },
+        "subject": { "reference": "Patient/p" }, "period": { "start": "2026-03-02", "end": "2026-03-02" },
+        "diagnosis": [{ "condition": { "reference": "Condition/c" } }] });
+    let condition = |code: &str| {
+        serde_json::json!({ "resourceType": "Condition", "id": "c", "code": icd(code),
+        "subject": { "reference": "Patient/p" }, "encounter": { "reference": "Encounter/e" } })
+    };
+    let born =
+        |date: &str| serde_json::json!({ "resourceType": "Patient", "id": "p", "birthDate": date });
+    let change = |record: &Value| vec![(key(record), Some(record.clone()))];
+    let keys = [key(&encounter), key(&condition("F64.0"))];
+    // Care that a minor can't consent to is the parent's to see once the age is known.
+    let mut kept = Kept::new();
+    for record in [&encounter, &condition("F64.0"), &born("2011-07-24")] {
+        kept.write(&change(record));
+    }
+    let whole = |kept: &Kept, at: usize| kept.columns(&keys)[&keys[at]].0;
+    for at in [0, 1] {
+        assert!(
+            !whole(&kept, at).labels.is_none() && whole(&kept, at).protected.is_none(),
+            "{at}"
+        );
+    }
+    kept.write(&change(&condition("J45.909")));
+    assert!(whole(&kept, 0).is_none() && whole(&kept, 1).is_none());
+    // The day, where only the visit has it, and the visit comes last.
+    let mut kept = Kept::new();
+    for record in [&born("2011-07-24"), &condition("F64.0"), &encounter] {
+        kept.write(&change(record));
+    }
+    assert!(whole(&kept, 0).protected.is_none() && whole(&kept, 1).protected.is_none());
 }

@@ -1,6 +1,6 @@
 //! Labelling a record in its surroundings.
 
-use super::{index, neighbours, rows, spread, write::Writer};
+use super::{index, neighbours, rows, write::Writer};
 use crate::{
     faces::{self, Stamp},
     fhir::{Kind, Resource},
@@ -129,8 +129,8 @@ pub fn label(
     {
         writer.queue_dependents(rid)?;
     }
-    if before.is_some_and(|before| before.loses(&row, &patients)) {
-        spread::loosened(writer, rid)?;
+    if before.is_some_and(|before| before.regime != columns.regime.column()) {
+        writer.shaken.insert(rid);
     }
     Ok(())
 }
@@ -205,16 +205,6 @@ impl Before {
             || self.organization != columns.organization
             || self.subjects != columns.subjects
             || self.patients != patients
-    }
-
-    /// Whether anything that labels or patients of others may rest on is gone.
-    fn loses(&self, row: &Row, patients: &[i64]) -> bool {
-        !row.facts.whole.holds(self.facts.whole)
-            || !row.facts.parts_union().holds(self.facts.parts_union())
-            || self
-                .patients
-                .iter()
-                .any(|patient| !patients.contains(patient))
     }
 }
 
