@@ -51,41 +51,22 @@
 //! `Sealed::into_row`, `Case::from_verified` and `gate::amend` are doors with listed callers.
 //! `tests/architecture.rs` reads the source and holds all of this. More: `docs/architecture.md`.
 
-/// L4: bearer token → `Verified`; clients, keys, purposes, client assertions.
 pub mod authn;
-/// L0: the one clock, ages, the plan's time zone.
 pub mod calendar;
-/// L7: the command line, one file a command.
 pub mod cli;
-/// Plain data from L4 up: one typed configuration, checked at start.
 pub mod config;
-/// L1: Consent → `Directive`, or a refusal that says why. Pure.
 pub mod consent;
-/// L2: record + labels + projection → full and household face. Pure.
 pub mod faces;
-/// L0: R4 as data: a checked envelope over lossless JSON.
 pub mod fhir;
-/// L3: the only place where a stored body is opened; release, disclosure, journal.
 pub mod gate;
-/// L6: routes, what surrounds a handler, errors, replies.
 pub mod http;
-/// L5: FHIR's interactions, one file each.
 pub mod interaction;
-/// L1: record → labels, whole and by element. Pure.
 pub mod label;
-/// L5: FHIR operations, one file each.
 pub mod operation;
-/// L2: who may see what, and why: lanes and the decision. Pure.
 pub mod policy;
-/// L1: structure checks against the R4 definitions. Pure.
 pub mod profile;
-/// L1: SMART scopes, v1 and v2. Pure.
 pub mod scope;
-/// L1: query → `Plan`; record → index entries. Pure.
 pub mod search;
-/// L5: the authorization server: tokens, keys, discovery.
 pub mod smart;
-/// L0: the law as data: labels, purposes, reasons, minors, writers, projections.
 pub mod statute;
-/// L4: the only SQL: records, the visible relation, the audit chain, clients.
 pub mod store;

@@ -248,9 +248,12 @@ async fn shown(config: &Config, personas: &[Persona], tokens: &[String]) -> Resu
         }
     }
     print::line(
-        "\nA count is what can be read of that category; the last column is why the first hidden",
+        "\nA count is what can be read of that category; a mixed bill counts, also where it is shown",
     );
-    print::line("record is hidden, as the auditor learns it from Consent/$evaluate.\n");
+    print::line(
+        "without its sensitive line. The last column is why the first hidden record is hidden, as",
+    );
+    print::line("the auditor learns it from Consent/$evaluate.\n");
     for (persona, token) in personas.iter().zip(tokens) {
         print::line(format_args!(
             "# {} – {} ({})",

@@ -326,6 +326,10 @@ impl Work {
                 ),
             }
         }
+        // Outpatient psychotherapy has no code of its own: who names mental health names it too.
+        if labels.holds(Labels::MENTAL_HEALTH) {
+            labels = labels.and(Labels::OUTPATIENT_PSYCHOTHERAPY);
+        }
         Some(labels)
     }
 

@@ -217,8 +217,34 @@ pub fn projected(resource: &Resource, projection: &Projection) -> Option<Resourc
             keep(projection, name, &member.node, path, &mut edits);
         }
     }
+    drop_dangling(resource, &mut edits);
     let text = edits.apply(resource.text(), root)?;
     Resource::ours(text).ok()
+}
+
+/// A reference into contained resources that are not kept loses its `reference`, where a display or
+/// an identifier still says something.
+fn drop_dangling(resource: &Resource, edits: &mut Edits) {
+    let contained = Path::member(resource.root(), "contained", None);
+    if !contained.is_some_and(|path| edits.removes(&path)) {
+        return;
+    }
+    for found in &resource.found().references {
+        let inside = matches!(found.target, crate::fhir::Target::Contained(_));
+        let Some(node) = found.path.node(resource.root()) else {
+            continue;
+        };
+        if !inside || edits.removes(&found.path) || node.members().len() < 2 {
+            continue;
+        }
+        let at = node
+            .members()
+            .iter()
+            .position(|member| &*member.name == "reference");
+        if let Some(path) = at.and_then(|at| found.path.then(at)) {
+            edits.remove(path);
+        }
+    }
 }
 
 fn keep(projection: &Projection, name: &str, node: &Node, path: Path, edits: &mut Edits) {

@@ -143,6 +143,22 @@ fn the_benefit_view_keeps_only_its_list() {
 }
 
 #[test]
+fn a_projection_leaves_no_reference_into_what_it_does_not_keep() {
+    let bill = resource(
+        r##"{"resourceType":"ExplanationOfBenefit","contained":[{"resourceType":"Coverage","id":"c"}],"insurance":[{"focal":true,"coverage":{"reference":"#c","display":"plan"}}]}"##,
+    );
+    let kind = crate::fhir::Kind::named("ExplanationOfBenefit").unwrap();
+    let list = PROJECTIONS
+        .of(Seat::Subscriber, Household::Claims, kind)
+        .unwrap();
+    let left = value(&projected(&bill, list).unwrap());
+    assert_eq!(
+        left["insurance"][0]["coverage"],
+        serde_json::json!({"display":"plan"})
+    );
+}
+
+#[test]
 fn labels_say_their_codes_and_the_high_water_mark() {
     let said = |labels| String::from_utf8(security(labels)).unwrap();
     assert!(said(Labels::NONE).contains("\"N\""));

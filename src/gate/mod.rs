@@ -1,7 +1,7 @@
 //! L3: the only place where a body is opened.
 //!
-//! A stored record is [`Sealed`]. [`release`] asks `policy::decide` and opens it as far as the
-//! requester may see; the result is [`Released`], which still can't be serialized. [`disclose`] makes
+//! A stored record is [`Sealed`]. [`release()`] asks `policy::decide` and opens it as far as the
+//! requester may see; the result is [`Released`], which still can't be serialized. [`disclose()`] makes
 //! the audit entry durable and gives a [`Disclosure`], whose entries are the only thing that a reply
 //! can be made of. None of this can be gone around from outside:
 //!

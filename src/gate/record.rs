@@ -11,7 +11,7 @@ use crate::{
 use bytes::Bytes;
 use std::fmt;
 
-/// A stored record. It can't be shown, cloned, compared or serialized: only [`super::release`]
+/// A stored record. It can't be shown, cloned, compared or serialized: only [`super::release()`]
 /// opens it for a requester, and [`super::amend`] for the write path.
 pub struct Sealed {
     pub(super) facts: Facts,
@@ -114,6 +114,12 @@ impl Sealed {
             household: self.household,
             targets: self.targets,
         }
+    }
+
+    /// With the facts of the records that it refers to.
+    #[must_use]
+    pub fn referring_to(self, targets: Vec<Facts>) -> Sealed {
+        Sealed { targets, ..self }
     }
 
     /// What decisions ask of it.

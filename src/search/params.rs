@@ -60,7 +60,7 @@ pub const TAG: &str = "_tag";
 pub const PROFILE: &str = "_profile";
 /// Where a record came from: as tags.
 pub const SOURCE: &str = "_source";
-/// Labels: see [`OF_EVERY_RESOURCE`].
+/// Labels: see `OF_EVERY_RESOURCE`.
 pub const SECURITY: &str = "_security";
 
 static TABLE: LazyLock<Table> =

@@ -15,20 +15,43 @@ use crate::{
     },
 };
 
+/// The order of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// By type and id: what an index gives without sorting.
+    Name,
+    /// By the sort value, records without one last; then by name.
+    Ascending,
+    /// The same from the largest.
+    Descending,
+}
+
+impl Order {
+    /// The order that a plan asks for.
+    pub fn of(plan: &Plan) -> Order {
+        match plan.sort.first() {
+            None => Order::Name,
+            Some(key) if key.descending => Order::Descending,
+            Some(_) => Order::Ascending,
+        }
+    }
+}
+
 /// The records that a plan matches, as `rid, kind, id, v` (the sort value).
 pub fn matching(lens: &Lens, plan: &Plan) -> Sql {
     let mut sql = Sql::text("SELECT r.rid AS rid, r.kind AS kind, r.id AS id, ");
     sql.add(sort_value(lens, plan.sort.first()));
     sql.push(" AS v FROM record r WHERE ");
-    let mut pieces = vec![lens.sees("r", None)];
+    let mut pieces = Vec::new();
+    let start = start(plan);
+    // The sign keeps the engine from starting from the type, where there is something rarer.
+    let sign = if start.is_some() { "+" } else { "" };
+    pieces.extend(start);
     if let Some(kind) = plan.kind {
-        pieces.push(Sql::text(&format!("r.kind = {}", kind.number())));
+        pieces.push(Sql::text(&format!("{sign}r.kind = {}", kind.number())));
     }
-    pieces.extend(
-        plan.filters
-            .iter()
-            .map(|filter| self::filter(lens, plan.kind, filter)),
-    );
+    pieces.push(lens.sees("r", None));
+    pieces.extend(plan.filters.iter().map(|filter| self::filter(lens, filter)));
     sql.add(Sql::all(pieces));
     sql
 }
@@ -58,13 +81,17 @@ pub fn named(lens: &Lens, keys: &[Key]) -> Sql {
 }
 
 /// One page of `inner`: in order, after `from`, one more than `count` to know whether there is a next.
-pub fn page(inner: Sql, descending: bool, count: u32, from: Option<&Position>) -> Sql {
+pub fn page(inner: Sql, order: Order, count: u32, from: Option<&Position>) -> Sql {
     let mut sql = Sql::text("SELECT m.rid, m.kind, m.id, m.v FROM (");
     sql.add(inner).push(") m WHERE ");
-    sql.add(from.map_or_else(|| Sql::truth(true), |from| after(from, descending)));
-    let order = if descending { "DESC" } else { "ASC" };
+    sql.add(from.map_or_else(|| Sql::truth(true), |from| after(from, order)));
+    let by = match order {
+        Order::Name => "",
+        Order::Ascending => "(m.v IS NULL), m.v, ",
+        Order::Descending => "(m.v IS NULL), m.v DESC, ",
+    };
     sql.push(&format!(
-        " ORDER BY (m.v IS NULL), m.v {order}, m.kind, m.id LIMIT {}",
+        " ORDER BY {by}m.kind, m.id LIMIT {}",
         u64::from(count) + 1
     ));
     sql
@@ -77,12 +104,15 @@ pub fn count(inner: Sql) -> Sql {
     sql
 }
 
-fn after(from: &Position, descending: bool) -> Sql {
+fn after(from: &Position, order: Order) -> Sql {
     let mut tie = Sql::text(&format!(
         "(m.kind > {0} OR (m.kind = {0} AND m.id > ",
         from.kind
     ));
     tie.bind(from.id.as_str()).push("))");
+    if order == Order::Name {
+        return tie;
+    }
     let Some(value) = &from.value else {
         return Sql::all([Sql::text("m.v IS NULL"), tie]);
     };
@@ -94,7 +124,7 @@ fn after(from: &Position, descending: bool) -> Sql {
         };
         sql
     };
-    let beyond = compared(if descending { "<" } else { ">" });
+    let beyond = compared(if order == Order::Descending { "<" } else { ">" });
     Sql::any([
         Sql::text("m.v IS NULL"),
         beyond,
@@ -131,7 +161,7 @@ fn sort_value(lens: &Lens, key: Option<&SortKey>) -> Sql {
         "(SELECT {of}({column}) FROM {table} e WHERE e.rid = r.rid AND e.param = {} AND ",
         key.param.id.0
     ));
-    sql.add(seen(lens, key.param)).push(")");
+    sql.add(also_seen(lens, key.param)).push(")");
     sql
 }
 
@@ -145,18 +175,69 @@ fn updated(lens: &Lens) -> &'static str {
 
 /// Whether the entry `e` of the record `r` exists for the requester.
 fn seen(lens: &Lens, param: &Param) -> Sql {
-    lens.sees(
-        "r",
-        Some(Entry {
-            alias: "e",
-            param,
-            is_reference: param.kind == ParamType::Reference,
-        }),
-    )
+    lens.sees("r", Some(entry(param)))
 }
 
-fn filter(lens: &Lens, kind: Option<Kind>, filter: &Filter) -> Sql {
-    let param = filter.param;
+/// The same, in a query that asks whether `r` itself is seen.
+fn also_seen(lens: &Lens, param: &Param) -> Sql {
+    lens.sees_also("r", entry(param))
+}
+
+fn entry(param: &Param) -> Entry<'_> {
+    Entry {
+        alias: "e",
+        param,
+        is_reference: param.kind == ParamType::Reference,
+    }
+}
+
+/// Where a query starts: the entries of the filter that names a record or else is the rarest. Another
+/// filter's entries may be many, so they are looked up by record. `None` where ids or nothing but the
+/// type is asked for.
+fn start(plan: &Plan) -> Option<Sql> {
+    let rank = |filter: &Filter| match &filter.test {
+        Test::Reference(_) => Some(0),
+        Test::Token(_) => Some(1),
+        Test::String(_) | Test::Uri(_) => Some(2),
+        Test::Date(_) => Some(3),
+        Test::Id(_) | Test::LastUpdated(_) | Test::Missing(_) | Test::NotToken(_) => None,
+    };
+    let by_id = |filter: &Filter| matches!(filter.test, Test::Id(_));
+    if plan.filters.iter().any(by_id) {
+        return None;
+    }
+    let ranked = plan.filters.iter().filter(|filter| rank(filter).is_some());
+    let first = ranked.min_by_key(|filter| rank(filter))?;
+    let mut sql = Sql::text(&format!(
+        "r.rid IN (SELECT e.rid FROM {} e WHERE e.param = {} AND ",
+        table(first.param),
+        first.param.id.0
+    ));
+    // Over all types a parameter is the same number on each.
+    if let Some(kind) = plan.kind {
+        sql.push(&format!("e.kind = {} AND ", kind.number()));
+    }
+    sql.add(passes(first)?).push(")");
+    Some(sql)
+}
+
+/// The test of one entry `e`.
+fn passes(filter: &Filter) -> Option<Sql> {
+    Some(match &filter.test {
+        Test::Token(tests) | Test::NotToken(tests) => Sql::any(tests.iter().map(token)),
+        Test::Date(tests) => Sql::any(tests.iter().map(|t| date(*t, "e.low", "e.high"))),
+        Test::String(tests) => Sql::any(tests.iter().map(string)),
+        Test::Reference(tests) => Sql::any(tests.iter().map(reference)),
+        Test::Uri(uris) => Sql::any(uris.iter().map(|uri| {
+            let mut sql = Sql::text("e.uri = ");
+            sql.bind(&**uri);
+            sql
+        })),
+        Test::Id(_) | Test::LastUpdated(_) | Test::Missing(_) => return None,
+    })
+}
+
+fn filter(lens: &Lens, filter: &Filter) -> Sql {
     match &filter.test {
         Test::Id(ids) => Sql::any(ids.iter().map(|id| {
             let mut sql = Sql::text("r.id = ");
@@ -167,30 +248,9 @@ fn filter(lens: &Lens, kind: Option<Kind>, filter: &Filter) -> Sql {
             let column = updated(lens);
             Sql::any(tests.iter().map(|test| date(*test, column, column)))
         }
-        Test::Missing(missing) => {
-            let any = exists(lens, param, None);
-            if *missing { any.not() } else { any }
-        }
-        Test::NotToken(tests) => exists(lens, param, Some(Sql::any(tests.iter().map(token)))).not(),
-        Test::Token(tests) => matches(lens, kind, param, Sql::any(tests.iter().map(token))),
-        Test::Date(tests) => matches(
-            lens,
-            kind,
-            param,
-            Sql::any(tests.iter().map(|t| date(*t, "e.low", "e.high"))),
-        ),
-        Test::String(tests) => matches(lens, kind, param, Sql::any(tests.iter().map(string))),
-        Test::Reference(tests) => matches(lens, kind, param, Sql::any(tests.iter().map(reference))),
-        Test::Uri(uris) => matches(
-            lens,
-            kind,
-            param,
-            Sql::any(uris.iter().map(|uri| {
-                let mut sql = Sql::text("e.uri = ");
-                sql.bind(&**uri);
-                sql
-            })),
-        ),
+        Test::Missing(false) => exists(lens, filter),
+        Test::Missing(true) | Test::NotToken(_) => exists(lens, filter).not(),
+        _ => exists(lens, filter),
     }
 }
 
@@ -204,33 +264,18 @@ fn table(param: &Param) -> &'static str {
     }
 }
 
-/// Whether an entry that the requester may know passes. The first part lets the engine start from
-/// the index; the second is the exact test.
-fn matches(lens: &Lens, kind: Option<Kind>, param: &Param, test: Sql) -> Sql {
-    // Over all types a parameter is the same number on each.
-    let of_kind = kind.map_or(Sql::truth(true), |kind| {
-        Sql::text(&format!("e.kind = {}", kind.number()))
-    });
-    let mut start = Sql::text(&format!(
-        "r.rid IN (SELECT e.rid FROM {} e WHERE {} AND e.param = {} AND ",
-        table(param),
-        of_kind.text,
-        param.id.0
-    ));
-    start.add(test.clone()).push(")");
-    Sql::all([start, exists(lens, param, Some(test))])
-}
-
-fn exists(lens: &Lens, param: &Param, test: Option<Sql>) -> Sql {
+/// Whether an entry that the requester may know passes.
+fn exists(lens: &Lens, filter: &Filter) -> Sql {
+    let param = filter.param;
     let mut sql = Sql::text(&format!(
         "EXISTS (SELECT 1 FROM {} e WHERE e.rid = r.rid AND e.param = {} AND ",
         table(param),
         param.id.0
     ));
-    if let Some(test) = test {
+    if let Some(test) = passes(filter) {
         sql.add(test).push(" AND ");
     }
-    sql.add(seen(lens, param)).push(")");
+    sql.add(also_seen(lens, param)).push(")");
     sql
 }
 

@@ -91,9 +91,31 @@ impl Lens {
         nobody.add(self.of_nobody(r, e)).push(")");
         Sql::all([
             Sql::text(&format!("{r}.deleted = 0")),
-            Sql::kinds(&format!("{r}.kind"), self.scopes),
+            // The sign keeps the engine from starting a query here.
+            Sql::kinds(&format!("+{r}.kind"), self.scopes),
             Sql::any([owned, nobody]),
         ])
+    }
+
+    /// As [`sees`](Self::sees) with an entry, of a record `r` that the query sees anyway: where no lane
+    /// asks more of an entry than that no bar meets its labels, one without labels is seen.
+    pub fn sees_also(&self, r: &str, entry: Entry<'_>) -> Sql {
+        let whole = self.sees(r, Some(entry));
+        let lanes = self.groups.iter().map(|(_, lanes)| lanes);
+        let mut lanes = lanes
+            .chain(&self.everyone_else)
+            .flat_map(|lanes| &lanes.lanes)
+            .chain(&self.nobody);
+        let hidden = is_hidden_meta(entry.param);
+        let more = lanes.any(|lane| {
+            lane.face != FaceKind::Full || (entry.is_reference && !lane.restrictions.is_empty())
+        });
+        if hidden || more {
+            return whole;
+        }
+        let e = entry.alias;
+        let bare = format!("({e}.labels | {e}.conditional | {e}.protected | {e}.c_protected) = 0");
+        Sql::any([Sql::text(&bare), whole])
     }
 
     fn of_nobody(&self, r: &str, e: Option<Entry<'_>>) -> Sql {

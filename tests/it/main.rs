@@ -5,12 +5,27 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
+    clippy::if_same_then_else,
+    clippy::for_kv_map,
+    clippy::nonminimal_bool,
+    dead_code,
     reason = "clippy's own leave for tests ends at helper functions"
 )]
 
 mod agreement;
+mod api;
+mod audit;
+mod auth;
+mod badinput;
+mod canary;
+mod changes;
+mod harness;
 mod import;
 mod kill;
 mod labels;
+mod matrix;
 mod oracle;
 mod server;
+mod shapes;
+mod silence;
+mod twin;

@@ -5,6 +5,7 @@ mod index;
 mod keys;
 mod neighbours;
 mod relabel;
+mod remembered;
 mod rows;
 mod search;
 mod spread;
@@ -17,6 +18,7 @@ use crate::{
     policy::{Case, Settings},
     search::plan::Plan,
 };
+use remembered::{Remembered, Snapshot};
 use rusqlite::{Connection, OpenFlags};
 use std::{
     cell::RefCell,
@@ -123,7 +125,7 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 thread_local! {
-    static READERS: RefCell<HashMap<u64, Connection>> = RefCell::new(HashMap::new());
+    static READERS: RefCell<HashMap<u64, Reader>> = RefCell::new(HashMap::new());
 }
 
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
@@ -202,7 +204,7 @@ impl SqliteStore {
 
     /// Whether relabelling is still to be finished.
     pub fn is_pending(&self) -> Result<bool, StoreError> {
-        self.with(spread::is_pending)
+        self.with(|read| spread::is_pending(read))
     }
 
     /// Writes a batch on the calling thread.
@@ -218,26 +220,35 @@ impl SqliteStore {
     /// Runs `work` on this thread's read connection, in one snapshot.
     fn with<T>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+        work: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         READERS.with(|readers| {
             let mut readers = readers.borrow_mut();
-            let connection = match readers.entry(self.inner.number) {
+            let reader = match readers.entry(self.inner.number) {
                 std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-                std::collections::hash_map::Entry::Vacant(entry) => {
-                    entry.insert(reader(&self.inner.path)?)
-                }
+                std::collections::hash_map::Entry::Vacant(entry) => entry.insert(Reader {
+                    connection: reader(&self.inner.path)?,
+                    remembered: RefCell::default(),
+                }),
             };
+            let connection = &reader.connection;
             if !connection.is_autocommit() {
                 // An earlier question panicked inside its snapshot.
                 connection.execute_batch("ROLLBACK")?;
             }
             connection.prepare_cached("BEGIN DEFERRED")?.execute([])?;
-            let answer = work(connection);
+            let snapshot = Snapshot::of(connection, &reader.remembered);
+            let answer = snapshot.and_then(|snapshot| work(&snapshot));
             connection.prepare_cached("COMMIT")?.execute([])?;
             answer
         })
     }
+}
+
+/// A read connection and what it remembers.
+struct Reader {
+    connection: Connection,
+    remembered: RefCell<Remembered>,
 }
 
 fn reader(path: &Path) -> Result<Connection, StoreError> {

@@ -217,3 +217,15 @@ pub fn author(read: &Connection, resource: &Resource) -> Result<Option<i64>, Sto
         });
     author.map(|key| keys::locate(read, &key)).transpose()
 }
+
+/// The author of a record that can name none (a Binary, a Media): that of all that refer to it, where
+/// they have one and the same.
+pub fn referrers_author(read: &Connection, rid: i64) -> Result<Option<i64>, StoreError> {
+    let sql = "SELECT MIN(n.author), COUNT(DISTINCT n.author) = 1 AND COUNT(*) = COUNT(n.author) \
+               FROM reference f JOIN record n ON n.rid = f.rid WHERE f.target = ?1 AND n.deleted = 0 AND n.kind <> ?2";
+    let consent = keys::number("Consent");
+    let (author, agreed): (Option<i64>, bool) = read
+        .prepare_cached(sql)?
+        .query_row([rid, consent], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(author.filter(|_| agreed))
+}

@@ -70,7 +70,12 @@ pub fn label(
     )?;
     let mut labelled = label::label(resource, &around);
     faces::settle(resource, &mut labelled);
-    let author = neighbours::author(writer.tx, resource)?;
+    let author = match neighbours::author(writer.tx, resource)? {
+        None if derived && !subjects::takes_from_targets(resource.kind()) => {
+            neighbours::referrers_author(writer.tx, rid)?
+        }
+        author => author,
+    };
     let organization = neighbours::organization(writer.tx, resource)?;
     let facts = Facts {
         key: key.clone(),
@@ -189,6 +194,7 @@ struct Before {
     regime: i64,
     care: i64,
     day: Option<String>,
+    author: Option<i64>,
     organization: Option<i64>,
     subjects: i64,
     patients: Vec<i64>,
@@ -202,6 +208,7 @@ impl Before {
             || self.regime != columns.regime.column()
             || self.care != columns.care
             || self.day != columns.day
+            || self.author != columns.author
             || self.organization != columns.organization
             || self.subjects != columns.subjects
             || self.patients != patients
@@ -216,7 +223,7 @@ fn before(
     let Some(old) = old.filter(|old| !old.deleted) else {
         return Ok(None);
     };
-    let sql = "SELECT seq, version, updated, h_version, h_updated, h_hash, hits, regime, care, day, organization, subjects \
+    let sql = "SELECT seq, version, updated, h_version, h_updated, h_hash, hits, regime, care, day, organization, subjects, author \
                FROM record WHERE rid = ?1";
     let before = tx.prepare_cached(sql)?.query_row([rid], |row| {
         Ok(Before {
@@ -237,6 +244,7 @@ fn before(
             day: row.get(9)?,
             organization: row.get(10)?,
             subjects: row.get(11)?,
+            author: row.get(12)?,
             patients: old.patients.clone(),
         })
     })?;

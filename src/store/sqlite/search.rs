@@ -2,7 +2,9 @@
 //! the caller's snapshot.
 
 use super::{
-    keys, rows,
+    keys,
+    remembered::Snapshot,
+    rows,
     standing::{self, Names},
 };
 use crate::{
@@ -15,7 +17,8 @@ use crate::{
     scope::Actions,
     search::plan::{Plan, Summary, Total},
     store::{
-        Found, Page, Position, SortValue, StoreError, query,
+        Found, Page, Position, SortValue, StoreError,
+        query::{self, Order},
         sql::{Sql, Value},
         visible::Lens,
     },
@@ -30,12 +33,12 @@ const GROUPED: usize = 5000;
 
 /// One record, and what holds towards its patients.
 pub fn read(
-    read: &Connection,
+    read: &Snapshot<'_>,
     case: &Case,
     settings: Settings,
     key: &Key,
 ) -> Result<Option<Found>, StoreError> {
-    let names = standing::names(read, case)?;
+    let names = read.names(&case.requester)?;
     let Some(found) = rows::by_key(read, key)?.filter(|found| !found.deleted) else {
         return Ok(None);
     };
@@ -44,16 +47,13 @@ pub fn read(
         .towards
         .iter()
         .any(|towards| !towards.directives.is_empty());
-    let found = if restricted {
-        match rows::with_targets(read, found.rid)? {
-            Some(found) => found,
-            None => return Ok(None),
-        }
+    let sealed = if restricted {
+        rows::with_targets(read, found.rid, found.sealed)?
     } else {
-        found
+        found.sealed
     };
     Ok(Some(Found {
-        sealed: found.sealed,
+        sealed,
         standing,
         seq: found.seq,
     }))
@@ -61,13 +61,13 @@ pub fn read(
 
 /// The records that a plan asks for.
 pub fn search(
-    read: &Connection,
+    read: &Snapshot<'_>,
     case: &Case,
     settings: Settings,
     plan: &Plan,
     from: Option<&Position>,
 ) -> Result<Page, StoreError> {
-    let names = standing::names(read, case)?;
+    let names = read.names(&case.requester)?;
     // What is included may be any patient's.
     let alone = plan.include.is_empty() && plan.revinclude.is_empty();
     let wanted = alone.then(|| query::patients_of(plan)).flatten();
@@ -84,12 +84,11 @@ pub fn search(
     if plan.summary == Some(Summary::Count) || plan.count == 0 {
         return Ok(page);
     }
-    let descending = plan.sort.first().is_some_and(|key| key.descending);
     let rids = fill(
         read,
         &mut page,
         query::matching(&lens, plan),
-        descending,
+        Order::of(plan),
         plan.count,
         from,
     )?;
@@ -113,14 +112,14 @@ pub fn search(
 
 /// Everything of a patient's own, in the order of type and id.
 pub fn everything(
-    read: &Connection,
+    read: &Snapshot<'_>,
     case: &Case,
     settings: Settings,
     patient: &Key,
     count: u16,
     from: Option<&Position>,
 ) -> Result<Page, StoreError> {
-    let names = standing::names(read, case)?;
+    let names = read.names(&case.requester)?;
     let lens = lens(
         read,
         case,
@@ -136,7 +135,7 @@ pub fn everything(
         read,
         &mut page,
         query::everything(&lens, rid),
-        false,
+        Order::Name,
         count,
         from,
     )?;
@@ -146,12 +145,12 @@ pub fn everything(
 
 /// Records by name.
 pub fn named(
-    read: &Connection,
+    read: &Snapshot<'_>,
     case: &Case,
     settings: Settings,
     wanted: &[Key],
 ) -> Result<Page, StoreError> {
-    let names = standing::names(read, case)?;
+    let names = read.names(&case.requester)?;
     let mut page = Page::default();
     if wanted.is_empty() {
         return Ok(page);
@@ -159,7 +158,7 @@ pub fn named(
     let lens = lens(read, case, settings, &names, None)?;
     let mut rids = Vec::new();
     for some in wanted.chunks(200) {
-        let sql = query::page(query::named(&lens, some), false, 200, None);
+        let sql = query::page(query::named(&lens, some), Order::Name, 200, None);
         rids.extend(rows_of(read, &sql)?.into_iter().map(|row| row.rid));
     }
     seal(read, case, settings, &names, &rids, &[], &mut page)?;
@@ -176,14 +175,11 @@ fn fill(
     read: &Connection,
     page: &mut Page,
     inner: Sql,
-    descending: bool,
+    order: Order,
     count: u16,
     from: Option<&Position>,
 ) -> Result<Vec<i64>, StoreError> {
-    let mut matched = rows_of(
-        read,
-        &query::page(inner, descending, u32::from(count), from),
-    )?;
+    let mut matched = rows_of(read, &query::page(inner, order, u32::from(count), from))?;
     if matched.len() > usize::from(count) {
         matched.truncate(usize::from(count));
         page.next = matched.last().map(|last| last.position.clone());
@@ -193,7 +189,7 @@ fn fill(
 
 /// Fetches records and what holds towards their patients.
 fn seal(
-    read: &Connection,
+    read: &Snapshot<'_>,
     case: &Case,
     settings: Settings,
     names: &Names,
@@ -225,11 +221,11 @@ fn seal(
     let again = |records: Vec<(i64, Sealed)>| -> Result<Vec<Sealed>, StoreError> {
         let mut sealed = Vec::with_capacity(records.len());
         for (rid, record) in records {
-            if restricted {
-                sealed.extend(rows::with_targets(read, rid)?.map(|found| found.sealed));
+            sealed.push(if restricted {
+                rows::with_targets(read, rid, record)?
             } else {
-                sealed.push(record);
-            }
+                record
+            });
         }
         Ok(sealed)
     };
@@ -239,8 +235,8 @@ fn seal(
 }
 
 /// All that the requester may see, for a query that names `wanted` patients, or none.
-fn lens(
-    read: &Connection,
+pub(super) fn lens(
+    read: &Snapshot<'_>,
     case: &Case,
     settings: Settings,
     names: &Names,

@@ -1,12 +1,15 @@
 //! What holds between a requester and patients, read in the caller's snapshot.
 
-use super::keys;
+use super::{
+    keys,
+    remembered::{Patient, Snapshot},
+};
 use crate::{
     calendar,
     consent::Directive,
     fhir::{Interval, Key},
-    policy::{Authority, Case, Grant, Role, Settings, Standing, Towards},
-    statute::{Labels, Purpose, projections::Seat},
+    policy::{Authority, Case, Grant, Requester, Role, Settings, Standing, Towards},
+    statute::{Purpose, projections::Seat},
     store::StoreError,
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -25,10 +28,10 @@ pub struct Names {
     pub user: Option<i64>,
 }
 
-/// The names of the requester of `case`.
-pub fn names(read: &Connection, case: &Case) -> Result<Names, StoreError> {
+/// The names of a requester. The time does not matter for them.
+pub(super) fn names(read: &Connection, requester: &Requester) -> Result<Names, StoreError> {
     let mut names = Names::default();
-    if let Some(user) = &case.requester.user {
+    if let Some(user) = &requester.user {
         names.keys.push(user.clone());
         if let Some(rid) = keys::find(read, user)? {
             names.user = Some(rid);
@@ -39,7 +42,7 @@ pub fn names(read: &Connection, case: &Case) -> Result<Names, StoreError> {
             }
         }
     }
-    if let Some(organization) = &case.requester.organization {
+    if let Some(organization) = &requester.organization {
         names.keys.push(organization.clone());
         names.organization = keys::find(read, organization)?;
         if let Some(rid) = names.organization {
@@ -69,7 +72,7 @@ fn linked(read: &Connection, rid: i64) -> Result<Vec<i64>, StoreError> {
 
 /// What holds towards `patients` (by number), for the purpose of `case`.
 pub fn standing(
-    read: &Connection,
+    read: &Snapshot<'_>,
     case: &Case,
     settings: Settings,
     names: &Names,
@@ -81,10 +84,9 @@ pub fn standing(
         groups: Vec::new(),
     };
     for patient in patients {
-        if let Some(key) = keys::key_of(read, *patient)? {
-            standing
-                .towards
-                .push(towards(read, case, settings, names, *patient, key)?);
+        if let Some(known) = read.patient(*patient)? {
+            let towards = towards(read, case, settings, names, *patient, &known)?;
+            standing.towards.push(towards);
         }
     }
     if case.requester.role == Role::Plan {
@@ -96,16 +98,20 @@ pub fn standing(
 }
 
 fn towards(
-    read: &Connection,
+    read: &Snapshot<'_>,
     case: &Case,
     settings: Settings,
     names: &Names,
     patient: i64,
-    key: Key,
+    known: &Patient,
 ) -> Result<Towards, StoreError> {
-    let mut towards = Towards::none(key);
+    let mut towards = Towards::none(known.key.clone());
     towards.is_member = names.people.contains(&patient);
-    state(read, case, patient, &mut towards)?;
+    towards.hits = known.hits;
+    towards.tightening = known.tightening;
+    if let (Some(born), Some(today)) = (known.born, calendar::local_date(case.at)) {
+        towards.minor = calendar::age(born, today) < 18;
+    }
     match case.purpose {
         Purpose::Patrqt => return Ok(towards),
         Purpose::Coverage | Purpose::Famrqt | Purpose::Supnwk => {
@@ -126,31 +132,8 @@ fn towards(
     if case.requester.role != Role::App {
         towards.covered_together = covered_together(read, names, patient)?;
     }
-    towards.directives = directives(read, patient)?;
+    towards.directives = known.directives(read)?.to_vec();
     Ok(towards)
-}
-
-fn state(
-    read: &Connection,
-    case: &Case,
-    patient: i64,
-    towards: &mut Towards,
-) -> Result<(), StoreError> {
-    let sql = "SELECT born, hits, tightening FROM patient_state WHERE patient = ?1";
-    let row: Option<(Option<String>, i64, i64)> = read
-        .prepare_cached(sql)?
-        .query_row([patient], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .optional()?;
-    let Some((born, hits, tightening)) = row else {
-        return Ok(());
-    };
-    towards.hits = Labels::from_column(hits);
-    towards.tightening = Labels::from_column(tightening);
-    let born = born.and_then(|born| born.parse().ok());
-    if let (Some(born), Some(today)) = (born, calendar::local_date(case.at)) {
-        towards.minor = calendar::age(born, today) < 18;
-    }
-    Ok(())
 }
 
 /// The user's place on a policy that covers the patient now.
@@ -359,7 +342,7 @@ fn covered_together(read: &Connection, names: &Names, patient: i64) -> Result<bo
     Ok(false)
 }
 
-fn directives(read: &Connection, patient: i64) -> Result<Vec<Directive>, StoreError> {
+pub(super) fn directives(read: &Connection, patient: i64) -> Result<Vec<Directive>, StoreError> {
     let sql = "SELECT body FROM directive WHERE patient = ?1";
     let mut query = read.prepare_cached(sql)?;
     let rows = query.query_map([patient], |row| row.get::<_, String>(0))?;

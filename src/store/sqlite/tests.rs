@@ -163,3 +163,70 @@ async fn every_persona_of_the_fixtures_sees_what_it_must_and_nothing_else() {
     }
     assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong.join("\n"));
 }
+
+/// How the engine goes about a search, step by step.
+fn steps(store: &SqliteStore, case: &Case, query: &str) -> Vec<String> {
+    use crate::search::plan::{ParseOptions, Plan};
+    use crate::store::query::{self, Order};
+    let (kind, pairs) = query.split_once('?').unwrap();
+    let pairs: Vec<(String, String)> = pairs
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let kind = crate::fhir::Kind::named(kind);
+    let plan = Plan::parse(kind, &pairs, ParseOptions::default()).unwrap();
+    store
+        .with(|read| {
+            let names = read.names(&case.requester)?;
+            let wanted = query::patients_of(&plan);
+            let settings = Settings::default();
+            let lens = super::search::lens(read, case, settings, &names, wanted.as_deref())?;
+            let sql = query::page(query::matching(&lens, &plan), Order::of(&plan), 50, None);
+            let mut explained = read.prepare(&format!("EXPLAIN QUERY PLAN {}", sql.text))?;
+            let values = rusqlite::params_from_iter(sql.values.iter());
+            let steps = explained.query_map(values, |row| row.get(3))?;
+            Ok(steps.collect::<Result<_, _>>()?)
+        })
+        .unwrap()
+}
+
+#[test]
+fn a_search_starts_from_what_it_names_and_never_walks_a_type() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = loaded(folder.path());
+    let (clients, personas) = (fixture("clients.json"), fixture("personas.json"));
+    for persona in personas.as_array().unwrap() {
+        let case = case(persona, &clients);
+        for (query, by, index) in [
+            ("Observation?patient=p", "rowid", "index_reference_by_value"),
+            (
+                "Observation?code=8867-4&date=ge2026-01-01&patient=p",
+                "rowid",
+                "index_reference_by_value",
+            ),
+            (
+                "Observation?date=2026-01-01&code=8867-4",
+                "rowid",
+                "index_token_by_value",
+            ),
+            ("Patient?_id=p", "kind=? AND id=?", "record_by_kind"),
+        ] {
+            let steps = steps(&store, &case, query);
+            let of_record = steps.iter().find(|step| step.starts_with("SEARCH r "));
+            assert!(of_record.unwrap().contains(by), "{query}: {steps:#?}");
+            let starts = steps.iter().any(|step| step.contains(index));
+            assert!(starts, "{query}: {steps:#?}");
+            // `f` is the one row of an entry's own target.
+            let one_row = ["SCAN CONSTANT ROW", "SCAN f"];
+            let walks =
+                |step: &String| step.starts_with("SCAN") && !one_row.contains(&step.as_str());
+            assert!(!steps.iter().any(walks), "{query}: {steps:#?}");
+        }
+        let all = steps(&store, &case, "Observation?");
+        assert!(
+            !all.iter().any(|step| step.contains("TEMP B-TREE")),
+            "{all:#?}"
+        );
+    }
+}

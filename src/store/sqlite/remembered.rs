@@ -1,0 +1,150 @@
+//! What a read connection remembers from one question to the next: who a requester is, and what holds
+//! of a patient whatever the time and whoever asks. It is exact: SQLite's `data_version` changes with
+//! every commit of another connection, a read connection makes none itself, and it is asked in each
+//! question's own snapshot. So nothing is remembered past a change of any directive, label or link.
+
+use super::{
+    keys,
+    standing::{self, Names},
+};
+use crate::{consent::Directive, fhir::Key, policy::Requester, statute::Labels, store::StoreError};
+use rusqlite::{Connection, OptionalExtension as _};
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::HashMap,
+    ops::Deref,
+    rc::Rc,
+};
+
+/// The most requesters, and the most patients, that a connection remembers.
+const MOST: usize = 4096;
+
+/// What was read since the last commit.
+#[derive(Debug, Default)]
+pub struct Remembered {
+    version: i64,
+    requesters: usize,
+    names: HashMap<Option<Key>, HashMap<Option<Key>, Rc<Names>>>,
+    patients: HashMap<i64, Rc<Patient>>,
+}
+
+/// A read connection in one snapshot, with what it remembers of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Snapshot<'s> {
+    read: &'s Connection,
+    remembered: &'s RefCell<Remembered>,
+}
+
+/// What holds of a patient.
+#[derive(Debug)]
+pub struct Patient {
+    rid: i64,
+    /// Type and id.
+    pub key: Key,
+    /// The day of birth, where it is known.
+    pub born: Option<jiff::civil::Date>,
+    /// Classes with a current hit.
+    pub hits: Labels,
+    /// Labels put on everything of the patient until a pending change is done.
+    pub tightening: Labels,
+    directives: OnceCell<Vec<Directive>>,
+}
+
+impl Remembered {
+    fn names_of(&self, requester: &Requester) -> Option<Rc<Names>> {
+        let of = self.names.get(&requester.user)?;
+        of.get(&requester.organization).cloned()
+    }
+}
+
+impl Patient {
+    /// The directives in force.
+    pub fn directives(&self, read: &Connection) -> Result<&[Directive], StoreError> {
+        if let Some(known) = self.directives.get() {
+            return Ok(known);
+        }
+        let found = standing::directives(read, self.rid)?;
+        Ok(self.directives.get_or_init(|| found))
+    }
+}
+
+impl<'s> Snapshot<'s> {
+    /// Of a connection whose transaction has begun; forgets what another connection has changed.
+    pub fn of(
+        read: &'s Connection,
+        remembered: &'s RefCell<Remembered>,
+    ) -> Result<Snapshot<'s>, StoreError> {
+        let mut query = read.prepare_cached("PRAGMA data_version")?;
+        let version = query.query_row([], |row| row.get(0))?;
+        let mut all = remembered.borrow_mut();
+        if all.version != version {
+            *all = Remembered {
+                version,
+                ..Remembered::default()
+            };
+        }
+        Ok(Snapshot { read, remembered })
+    }
+
+    /// The names of a requester.
+    pub fn names(&self, requester: &Requester) -> Result<Rc<Names>, StoreError> {
+        if let Some(known) = self.remembered.borrow().names_of(requester) {
+            return Ok(known);
+        }
+        let names = Rc::new(standing::names(self, requester)?);
+        let mut all = self.remembered.borrow_mut();
+        if all.requesters >= MOST {
+            all.names.clear();
+            all.requesters = 0;
+        }
+        all.requesters += 1;
+        let of = all.names.entry(requester.user.clone()).or_default();
+        of.insert(requester.organization.clone(), names.clone());
+        Ok(names)
+    }
+
+    /// The patient of that number.
+    pub fn patient(&self, rid: i64) -> Result<Option<Rc<Patient>>, StoreError> {
+        if let Some(known) = self.remembered.borrow().patients.get(&rid) {
+            return Ok(Some(known.clone()));
+        }
+        let Some(patient) = self.look_up(rid)? else {
+            return Ok(None);
+        };
+        let patient = Rc::new(patient);
+        let mut all = self.remembered.borrow_mut();
+        if all.patients.len() >= MOST {
+            all.patients.clear();
+        }
+        all.patients.insert(rid, patient.clone());
+        Ok(Some(patient))
+    }
+
+    fn look_up(&self, rid: i64) -> Result<Option<Patient>, StoreError> {
+        let Some(key) = keys::key_of(self, rid)? else {
+            return Ok(None);
+        };
+        let sql = "SELECT born, hits, tightening FROM patient_state WHERE patient = ?1";
+        let row: Option<(Option<String>, i64, i64)> = self
+            .prepare_cached(sql)?
+            .query_row([rid], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        let (born, hits, tightening) = row.unwrap_or_default();
+        Ok(Some(Patient {
+            rid,
+            key,
+            born: born.and_then(|born| born.parse().ok()),
+            hits: Labels::from_column(hits),
+            tightening: Labels::from_column(tightening),
+            directives: OnceCell::new(),
+        }))
+    }
+}
+
+impl Deref for Snapshot<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.read
+    }
+}

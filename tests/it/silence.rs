@@ -1,0 +1,201 @@
+//! What is hidden is as what never was: ghosts, and faces that stand still.
+
+use crate::harness::{NOW, Reply, Server, Who, expectation, fixtures, record, texts};
+use reqwest::Method;
+use serde_json::json;
+use std::collections::BTreeSet;
+
+/// Everything but the path's own id, which a ghost can't share.
+fn same(hidden: &Reply, ghost: &Reply) -> bool {
+    hidden.whole() == ghost.whole()
+}
+
+#[tokio::test]
+async fn a_hidden_record_is_read_as_one_that_never_was() {
+    let server = Server::start().await;
+    let mut wrong = Vec::new();
+    for section in ["maya", "elena", "daniel"] {
+        for (persona, view) in expectation()[section]["personas"].as_object().unwrap() {
+            let token = server.token(&Who::of(&view["token"])).await;
+            for key in texts(&view["must_not_see"]) {
+                let (kind, _) = key.split_once('/').unwrap();
+                let ghost = server.get(&format!("{kind}/never-was"), &token).await;
+                let hidden = server.get(&key, &token).await;
+                let bearer = format!("Bearer {token}");
+                let headers = [("authorization", bearer.as_str())];
+                let mut heads = Vec::new();
+                for path in [format!("/fhir/{key}"), format!("/fhir/{kind}/never-was")] {
+                    heads.push(
+                        server
+                            .send(Method::HEAD, &path, &headers, Vec::new())
+                            .await
+                            .whole(),
+                    );
+                }
+                assert_eq!(heads[0], heads[1]);
+                if !same(&hidden, &ghost) {
+                    wrong.push(format!(
+                        "{section}/{persona} {key}\n{}\n{}",
+                        hidden.whole(),
+                        ghost.whole()
+                    ));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn a_hidden_patient_has_the_everything_of_one_who_never_was() {
+    let server = Server::start().await;
+    for (section, persona) in [
+        ("maya", "subscriber"),
+        ("maya", "member"),
+        ("elena", "plan"),
+        ("maya", "auditor"),
+    ] {
+        let token = server.token(&Who::persona(section, persona)).await;
+        let ghost = server.get("Patient/never-was/$everything", &token).await;
+        assert_eq!(ghost.status, 404);
+        for hidden in ["Patient/okafor-tobi", "Patient/chen-lan"] {
+            let reply = server.get(&format!("{hidden}/$everything"), &token).await;
+            assert!(
+                same(&reply, &ghost),
+                "{section}/{persona}: {}",
+                reply.whole()
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_write_learns_nothing_of_an_id() {
+    let server = Server::start().await;
+    let mut wrong = Vec::new();
+    let maya = &expectation()["maya"]["personas"];
+    for (persona, view) in maya.as_object().unwrap() {
+        let token = server.token(&Who::of(&view["token"])).await;
+        for key in [
+            "Encounter/maya-mh-encounter",
+            "DocumentReference/maya-therapy-note",
+            "Consent/maya-ccr",
+            "Consent/lan-ccr",
+            "Patient/okafor-tobi",
+        ] {
+            let (kind, id) = key.split_once('/').unwrap();
+            let mut tried = Vec::new();
+            for id in [id, "never-was"] {
+                let body = format!("{{\"resourceType\":\"{kind}\",\"id\":\"{id}\"}}");
+                let path = format!("{kind}/{id}");
+                for condition in [&[][..], &[("if-match", "W/\"1\"")]] {
+                    tried.push(
+                        server
+                            .write(Method::PUT, &path, &token, condition, body.clone())
+                            .await,
+                    );
+                }
+                tried.push(server.write(Method::DELETE, &path, &token, &[], "").await);
+                tried.push(server.write(Method::PATCH, &path, &token, &[], "[]").await);
+            }
+            let (hidden, ghost) = tried.split_at(4);
+            for (hidden, ghost) in hidden.iter().zip(ghost) {
+                if !same(hidden, ghost) {
+                    wrong.push(format!(
+                        "{persona} {key}\n{}\n{}",
+                        hidden.whole(),
+                        ghost.whole()
+                    ));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A member who may write Consents about themselves, but no one else's.
+#[tokio::test]
+async fn a_member_learns_nothing_of_other_consents() {
+    let server = Server::start().await;
+    server.register(&crate::api::member_app()).await;
+    let token = server.token(&crate::api::elena_writes()).await;
+    let mut consent = crate::harness::record("Consent/elena-authorizes-daniel");
+    consent["status"] = "active".into();
+    for condition in [&[][..], &[("if-match", "W/\"1\"")]] {
+        let mut replies = Vec::new();
+        for id in ["lan-ccr", "maya-ccr", "never-was"] {
+            consent["id"] = id.into();
+            let path = format!("Consent/{id}");
+            let body = consent.to_string();
+            replies.push(
+                server
+                    .write(Method::PUT, &path, &token, condition, body)
+                    .await,
+            );
+        }
+        assert!(
+            same(&replies[0], &replies[2]),
+            "{}\n{}",
+            replies[0].whole(),
+            replies[2].whole()
+        );
+        assert!(
+            same(&replies[1], &replies[2]),
+            "{}\n{}",
+            replies[1].whole(),
+            replies[2].whole()
+        );
+    }
+    let mut outcomes = BTreeSet::new();
+    for id in ["lan-ccr", "maya-ccr", "never-was"] {
+        consent["id"] = id.into();
+        let bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": [
+            {"resource": consent, "request": {"method": "PUT", "url": format!("Consent/{id}")}}]});
+        outcomes.insert(server.post("", &token, &bundle).await.whole());
+    }
+    assert_eq!(outcomes.len(), 1, "{outcomes:?}");
+}
+
+/// A change of what is hidden in a bill moves nothing that the household sees: not the version, not
+/// the time, not the order.
+#[tokio::test]
+async fn a_change_of_a_hidden_part_moves_nothing_that_is_seen() {
+    let server = Server::start().await;
+    let daniel = server.token(&Who::persona("maya", "subscriber")).await;
+    let maya = server.token(&Who::persona("maya", "member")).await;
+    let ehr = server.token(&Who::ehr()).await;
+    let key = "ExplanationOfBenefit/maya-eob-2026-08-12";
+    let since = "ExplanationOfBenefit?patient=Patient/rivera-maya&_lastUpdated=gt2026-11-24T12:30:00Z&_total=accurate";
+    let newest = "ExplanationOfBenefit?patient=Patient/rivera-maya&_sort=-_lastUpdated&_count=100";
+    let all = "Patient/rivera-maya/$everything?_count=500";
+    let mut before = Vec::new();
+    for path in [key, since, newest, all] {
+        before.push(server.get(path, &daniel).await.whole());
+    }
+    let server = server.restart_at(NOW + 3_600_000_000).await;
+    // As text: numbers keep their digits.
+    let lines = std::fs::read_to_string(fixtures("households.ndjson")).unwrap();
+    let bill = lines
+        .lines()
+        .find(|line| line.contains("\"id\":\"maya-eob-2026-08-12\""));
+    let hidden = bill.unwrap().replace("zqmheob0", "another word 0");
+    let put = server
+        .write(Method::PUT, key, &ehr, &[], hidden.clone())
+        .await;
+    assert_eq!(put.status, 200, "{}", put.whole());
+    let mut note = record("Condition/maya-mh-condition");
+    note["note"] = json!([{"text": "another word"}]);
+    assert_eq!(server.put(&ehr, &note).await.status, 200);
+    for (path, before) in [key, since, newest, all].iter().zip(&before) {
+        assert_eq!(&server.get(path, &daniel).await.whole(), before, "{path}");
+    }
+    assert_eq!(server.get(since, &maya).await.keys(), [key]);
+    assert!(server.get(key, &maya).await.text().contains("another word"));
+    // A change of what is seen is seen.
+    let seen = hidden.replace("\"date\":\"2026-08-12\"", "\"date\":\"2026-08-20\"");
+    assert_ne!(seen, hidden);
+    let put = server.write(Method::PUT, key, &ehr, &[], seen).await;
+    assert_eq!(put.status, 200, "{}", put.whole());
+    assert_ne!(server.get(key, &daniel).await.whole(), before[0]);
+    assert_eq!(server.get(since, &daniel).await.keys(), [key]);
+}
