@@ -80,9 +80,14 @@ impl Marks {
         self.labels.is_none() && self.conditional.is_none()
     }
 
-    /// Whether all of `other` is in it.
-    pub fn holds(self, other: Marks) -> bool {
-        self.and(other) == self
+    /// Its four sets, for the columns of a database.
+    pub fn column_sets(self) -> [i64; 4] {
+        [
+            self.labels.column(),
+            self.conditional.column(),
+            self.protected.column(),
+            self.conditional_protected.column(),
+        ]
     }
 
     /// What counts once the patient's current hits are known.

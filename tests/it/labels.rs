@@ -11,7 +11,7 @@ use confide::{
     statute::Purpose,
     store::{Batch, Change, Expect, Store, sqlite::SqliteStore},
 };
-use proptest::{prelude::*, sample::subsequence, test_runner::RngSeed};
+use proptest::{collection::vec, prelude::*, sample::subsequence, test_runner::RngSeed};
 use serde_json::Value;
 use std::{collections::BTreeMap, io::Read as _, path::Path};
 
@@ -248,14 +248,29 @@ fn the_fixtures_get_the_same_labels_in_any_order() {
     }
 }
 
-/// A generated store, an order in which it is written, and what it was before.
+/// A generated store; the same with other codes here and there; what is gone in the end; a seed.
 fn history() -> impl Strategy<Value = (Made, Made, Vec<usize>, u64)> {
-    let gone = subsequence((0..12usize).collect::<Vec<_>>(), 0..6);
-    (made::made(), made::made(), gone, any::<u64>())
+    let gone = subsequence((0..12usize).collect::<Vec<_>>(), 0..5);
+    let other = vec((any::<bool>(), vec(0..made::CODES.len(), 1..3)), 40);
+    let consents = vec((0..12u8, 1..3usize), 0..3);
+    (made::made(), other, consents, gone, any::<u64>()).prop_map(
+        |(before, other, consents, gone, seed)| {
+            let mut after = Made {
+                consents,
+                ..before.clone()
+            };
+            for (item, (changes, codes)) in after.items.iter_mut().zip(other) {
+                if changes {
+                    item.codes = codes;
+                }
+            }
+            (before, after, gone, seed)
+        },
+    )
 }
 
 proptest! {
-    #![proptest_config(config(40))]
+    #![proptest_config(config(32))]
 
     /// What a record was before leaves no trace in the labels of any.
     #[test]
@@ -368,4 +383,42 @@ fn household_versions_move_only_with_the_face() {
     let after = kept.shown(&household, seen).unwrap();
     assert_ne!(after.1, before[seen].1);
     assert!(after.2 > before[seen].2);
+}
+
+/// Two records that point at each other don't keep alive what neither has any more.
+#[test]
+fn what_two_records_gave_each_other_goes_with_its_source() {
+    let icd = |code: &str| serde_json::json!({ "coding": [{ "system": "http://hl7.org/fhir/sid/icd-10-cm", "code": code }] });
+    let encounter = serde_json::json!({ "resourceType": "Encounter", "id": "e", "status": "finished",
+        "class": { "system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "AMB" },
+        "subject": { "reference": "Patient/p" }, "period": { "start": "2026-03-02", "end": "2026-03-02" },
+        "diagnosis": [{ "condition": { "reference": "Condition/c" } }] });
+    let condition = |code: &str| {
+        serde_json::json!({ "resourceType": "Condition", "id": "c", "code": icd(code),
+        "subject": { "reference": "Patient/p" }, "encounter": { "reference": "Encounter/e" } })
+    };
+    let born =
+        |date: &str| serde_json::json!({ "resourceType": "Patient", "id": "p", "birthDate": date });
+    let change = |record: &Value| vec![(key(record), Some(record.clone()))];
+    let keys = [key(&encounter), key(&condition("F64.0"))];
+    // Care that a minor can't consent to is the parent's to see once the age is known.
+    let mut kept = Kept::new();
+    for record in [&encounter, &condition("F64.0"), &born("2011-07-24")] {
+        kept.write(&change(record));
+    }
+    let whole = |kept: &Kept, at: usize| kept.columns(&keys)[&keys[at]].0;
+    for at in [0, 1] {
+        assert!(
+            !whole(&kept, at).labels.is_none() && whole(&kept, at).protected.is_none(),
+            "{at}"
+        );
+    }
+    kept.write(&change(&condition("J45.909")));
+    assert!(whole(&kept, 0).is_none() && whole(&kept, 1).is_none());
+    // The day, where only the visit has it, and the visit comes last.
+    let mut kept = Kept::new();
+    for record in [&born("2011-07-24"), &condition("F64.0"), &encounter] {
+        kept.write(&change(record));
+    }
+    assert!(whole(&kept, 0).protected.is_none() && whole(&kept, 1).protected.is_none());
 }

@@ -1,6 +1,6 @@
 //! Labelling a record in its surroundings.
 
-use super::{index, neighbours, rows, spread, write::Writer};
+use super::{index, neighbours, rows, write::Writer};
 use crate::{
     faces::{self, Stamp},
     fhir::{Kind, Resource},
@@ -134,8 +134,8 @@ pub fn label(
     {
         writer.queue_dependents(rid)?;
     }
-    if before.is_some_and(|before| before.loses(&row, &patients)) {
-        spread::loosened(writer, rid)?;
+    if before.is_some_and(|before| before.regime != columns.regime.column()) {
+        writer.shaken.insert(rid);
     }
     Ok(())
 }
@@ -190,6 +190,9 @@ struct Before {
     household: Stamp,
     household_hash: i64,
     facts: Facts,
+    /// What its parts reveal together, as the columns say: others read those, and they are emptied when
+    /// labels start over.
+    parts: [i64; 4],
     hits: Labels,
     regime: i64,
     care: i64,
@@ -204,7 +207,7 @@ impl Before {
     /// Whether anything changed that other records' labels or patients follow.
     fn differs(&self, row: &Row, columns: &Columns, patients: &[i64]) -> bool {
         self.facts.whole != row.facts.whole
-            || self.facts.parts_union() != row.facts.parts_union()
+            || self.parts != row.facts.parts_union().column_sets()
             || self.regime != columns.regime.column()
             || self.care != columns.care
             || self.day != columns.day
@@ -212,16 +215,6 @@ impl Before {
             || self.organization != columns.organization
             || self.subjects != columns.subjects
             || self.patients != patients
-    }
-
-    /// Whether anything that labels or patients of others may rest on is gone.
-    fn loses(&self, row: &Row, patients: &[i64]) -> bool {
-        !row.facts.whole.holds(self.facts.whole)
-            || !row.facts.parts_union().holds(self.facts.parts_union())
-            || self
-                .patients
-                .iter()
-                .any(|patient| !patients.contains(patient))
     }
 }
 
@@ -233,8 +226,8 @@ fn before(
     let Some(old) = old.filter(|old| !old.deleted) else {
         return Ok(None);
     };
-    let sql = "SELECT seq, version, updated, h_version, h_updated, h_hash, hits, regime, care, day, organization, subjects, author \
-               FROM record WHERE rid = ?1";
+    let sql = "SELECT seq, version, updated, h_version, h_updated, h_hash, hits, regime, care, day, organization, subjects, author, \
+               p_labels, p_conditional, p_protected, p_c_protected FROM record WHERE rid = ?1";
     let before = tx.prepare_cached(sql)?.query_row([rid], |row| {
         Ok(Before {
             seq: row.get(0)?,
@@ -255,6 +248,7 @@ fn before(
             organization: row.get(10)?,
             subjects: row.get(11)?,
             author: row.get(12)?,
+            parts: [row.get(13)?, row.get(14)?, row.get(15)?, row.get(16)?],
             patients: old.patients.clone(),
         })
     })?;

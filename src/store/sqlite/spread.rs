@@ -3,8 +3,8 @@
 //!
 //! Labels of a record are the least that its own codes and its neighbours give, whatever the order in
 //! which records came. While labels only grow, relabelling what a change reaches arrives there. Where
-//! something is lost, records that point at each other would go on giving each other what none of them
-//! has any more: all that the loss reaches starts from nothing.
+//! something may be lost, records that point at each other would go on giving each other what none of
+//! them has any more: all that such a change reaches starts from nothing.
 
 use super::{relabel, rows, write::Writer};
 use crate::{
@@ -24,6 +24,7 @@ const BOUND: usize = 20_000;
 /// Relabels what is queued, and what that queues, up to the bound; what is left over is put down as
 /// pending, and everything of its patients is hidden from whoever a label may hide it from.
 pub fn spread(writer: &mut Writer<'_>) -> Result<(), StoreError> {
+    settle(writer)?;
     let mut waiting = VecDeque::new();
     let mut known = HashSet::new();
     let mut done = 0;
@@ -61,14 +62,12 @@ pub fn spread(writer: &mut Writer<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A record lost labels or patients: what may rest on it starts from nothing. Each record sets this
-/// off once in a transaction; what starts from nothing only grows from then on.
-pub fn loosened(writer: &mut Writer<'_>, rid: i64) -> Result<(), StoreError> {
-    if !writer.loosened.insert(rid) {
-        return Ok(());
-    }
-    let mut reached = HashSet::new();
-    let mut next = vec![rid];
+/// What was shaken (its own content, its member, what named it), and all that may rest on it, starts
+/// from nothing. Comparing labels before and after would not tell: what a record lost itself, another
+/// may still give it that had it from there.
+fn settle(writer: &mut Writer<'_>) -> Result<(), StoreError> {
+    let mut reached = std::mem::take(&mut writer.shaken);
+    let mut next: Vec<i64> = reached.iter().copied().collect();
     while let Some(from) = next.pop() {
         for (rid, kind) in dependents(writer.tx, from)? {
             let carries = Kind::numbered(kind).is_some_and(|kind| match kind.name() {
@@ -81,15 +80,17 @@ pub fn loosened(writer: &mut Writer<'_>, rid: i64) -> Result<(), StoreError> {
             }
         }
     }
+    let mut reached: Vec<i64> = reached.into_iter().collect();
+    reached.sort_unstable();
     for rid in reached {
         start_over(writer, rid)?;
-        writer.loosened.insert(rid);
         writer.queue.push(rid);
     }
     Ok(())
 }
 
-fn dependents(read: &Connection, rid: i64) -> Result<Vec<(i64, i64)>, StoreError> {
+/// Records that take labels or patients from this one.
+pub fn dependents(read: &Connection, rid: i64) -> Result<Vec<(i64, i64)>, StoreError> {
     let sql = "SELECT r.rid, r.kind FROM reference f JOIN record r ON r.rid = f.rid WHERE f.target = ?1 AND r.deleted = 0 \
                UNION SELECT r.rid, r.kind FROM reference f JOIN record r ON r.rid = f.target \
                WHERE f.rid = ?1 AND r.derived = 1 AND r.deleted = 0";

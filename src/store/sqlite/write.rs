@@ -5,6 +5,7 @@ use crate::{
     faces::Stamp,
     fhir::{Instant, Key, Resource},
     gate::{Row, amend, canonical},
+    label::DIRECTORY,
     policy::Settings,
     store::{Batch, Change, Expect, StoreError, WriteError, Written, subjects},
 };
@@ -25,8 +26,8 @@ pub struct Writer<'t> {
     pub remembered: neighbours::Memory,
     /// Records whose labels may have to change.
     pub queue: Vec<i64>,
-    /// Records whose loss of labels was followed up, or that started over.
-    pub loosened: HashSet<i64>,
+    /// Records of which something changed that labels rest on, other than labels of others.
+    pub shaken: HashSet<i64>,
     /// Patients whose hits must be counted anew.
     pub recount: HashSet<i64>,
     /// What the household saw before the transaction: a hash, and its version.
@@ -111,7 +112,7 @@ impl<'t> Writer<'t> {
             fail_closed: true,
             remembered: neighbours::Memory::default(),
             queue: Vec::new(),
-            loosened: HashSet::new(),
+            shaken: HashSet::new(),
             recount: HashSet::new(),
             faces: HashMap::new(),
         }
@@ -162,6 +163,9 @@ impl Writer<'_> {
         self.remembered.forget(key);
         let named = subjects::named(&resource);
         let next = old.map_or(1, |old| old.seq + 1);
+        if self.shakes(rid, key, old.is_some_and(|old| !old.deleted))? {
+            self.shaken.insert(rid);
+        }
         self.archive(rid)?;
         self.let_go(rid)?;
         self.clear(rid)?;
@@ -181,16 +185,15 @@ impl Writer<'_> {
         self.remembered.forget(&old.sealed.facts().key.clone());
         self.archive(rid)?;
         self.let_go(rid)?;
-        self.queue_dependents(rid)?;
-        spread::loosened(self, rid)?;
+        self.shaken.insert(rid);
         let before = self.named_by(rid)?;
-        self.queue.extend(before);
+        self.shaken.extend(before);
         self.run("DELETE FROM directive_names WHERE rid = ?1", rid)?;
         self.run(
             "UPDATE patient_state SET born = NULL WHERE patient = ?1",
             rid,
         )?;
-        self.queue_patient(rid)?;
+        self.shake_patient(rid)?;
         self.clear(rid)?;
         let sql = "UPDATE record SET deleted = 1, seq = seq + 1, version = ?2, updated = ?3, h_version = ?2, h_updated = ?3, \
                    h_hash = 0, hits = 0 WHERE rid = ?1";
@@ -202,6 +205,17 @@ impl Writer<'_> {
             relabel::recompute_hits(self.tx, *patient)?;
         }
         Ok(true)
+    }
+
+    /// Whether others may lose labels by a new version of this record: by what it said before, or by an
+    /// Encounter's day and setting, where they were there first.
+    fn shakes(&self, rid: i64, key: &Key, was: bool) -> Result<bool, StoreError> {
+        Ok(match key.kind.name() {
+            "Patient" => false,
+            "Encounter" => was || !spread::dependents(self.tx, rid)?.is_empty(),
+            "Medication" => was,
+            _ => was && !DIRECTORY.has(key.kind),
+        })
     }
 
     /// Keeps the version that is about to be replaced.
@@ -252,8 +266,9 @@ impl Writer<'_> {
             }
             Err(refusal) => return Err(WriteError::Consent(key.clone(), refusal)),
         }
-        self.queue.extend(before);
-        self.queue.extend(self.named_by(rid)?);
+        self.shaken.extend(before);
+        let now = self.named_by(rid)?;
+        self.shaken.extend(now);
         Ok(())
     }
 
@@ -283,13 +298,13 @@ impl Writer<'_> {
                     "UPDATE patient_state SET born = ?2 WHERE patient = ?1 AND born IS NOT ?2";
                 let changed = self.tx.prepare_cached(sql)?.execute(params![rid, born])?;
                 if changed > 0 {
-                    self.queue_patient(rid)?;
+                    self.shake_patient(rid)?;
                 }
             }
             "Flag" => {
                 for patient in resource.keys("subject") {
                     let patient = keys::locate(self.tx, &patient)?;
-                    self.queue_patient(patient)?;
+                    self.shake_patient(patient)?;
                 }
             }
             _ => {}
@@ -297,13 +312,13 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Queues what the last version reached and the next may not: records that took their patients
+    /// What the last version reached and the next may not: records that took their patients
     /// and labels from it, patients whom it flagged.
     fn let_go(&mut self, rid: i64) -> Result<(), StoreError> {
         let sql = "SELECT f.target FROM reference f JOIN record t ON t.rid = f.target WHERE f.rid = ?1 AND t.derived = 1";
         let mut query = self.tx.prepare_cached(sql)?;
         for target in query.query_map([rid], |row| row.get(0))? {
-            self.queue.push(target?);
+            self.shaken.insert(target?);
         }
         let mut query = self
             .tx
@@ -312,17 +327,17 @@ impl Writer<'_> {
             .query_map([rid], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
         for patient in flagged {
-            self.queue_patient(patient)?;
+            self.shake_patient(patient)?;
         }
         Ok(())
     }
 
-    /// Queues all records of a patient.
-    fn queue_patient(&mut self, patient: i64) -> Result<(), StoreError> {
+    /// All records of a patient.
+    fn shake_patient(&mut self, patient: i64) -> Result<(), StoreError> {
         let sql = "SELECT rid FROM record_patient WHERE patient = ?1 AND own = 1 AND rid <> ?1";
         let mut query = self.tx.prepare_cached(sql)?;
         for rid in query.query_map([patient], |row| row.get(0))? {
-            self.queue.push(rid?);
+            self.shaken.insert(rid?);
         }
         Ok(())
     }

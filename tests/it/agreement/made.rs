@@ -124,11 +124,10 @@ pub fn records(made: &Made) -> Vec<Value> {
     }
     let mut keys: Vec<(String, usize)> = Vec::new();
     for (at, item) in made.items.iter().enumerate() {
-        // A Condition names the visit that it is a diagnosis of, which comes after it.
-        let visit = made.items.iter().enumerate().skip(at + 1).take(3);
-        let visit = visit.filter(|(_, next)| next.kind < 2 && next.patient == item.patient);
-        let visit: Option<String> = visit.map(|(at, _)| format!("Encounter/r{at}")).next();
-        let visit = visit.filter(|_| matches!(item.kind, 2 | 3) && item.more & 0x1000 != 0);
+        // A Condition names the visit that it is a diagnosis of, which comes after it and names it.
+        let visit = visit_of(made, at).map(|at| format!("Encounter/r{at}"));
+        let diagnoses = (at.saturating_sub(3)..at).filter(|from| visit_of(made, *from) == Some(at));
+        let diagnoses: Vec<String> = diagnoses.map(|at| format!("Condition/r{at}")).collect();
         let links: Vec<&str> = item
             .links
             .iter()
@@ -136,6 +135,7 @@ pub fn records(made: &Made) -> Vec<Value> {
             .filter(|(_, patient)| *patient == item.patient || item.more & 0x100 != 0)
             .map(|(key, _)| key.as_str())
             .chain(visit.as_deref())
+            .chain(diagnoses.iter().map(String::as_str))
             .collect();
         let record = clinical(at, item, &links);
         let kind = record["resourceType"].as_str().unwrap();
@@ -144,6 +144,17 @@ pub fn records(made: &Made) -> Vec<Value> {
         all.push(record);
     }
     all
+}
+
+/// The visit after a Condition, where that names one.
+fn visit_of(made: &Made, at: usize) -> Option<usize> {
+    let item = made
+        .items
+        .get(at)
+        .filter(|item| matches!(item.kind, 2 | 3) && item.more & 0x1000 != 0)?;
+    let next = made.items.iter().enumerate().skip(at + 1).take(3);
+    let mut visits = next.filter(|(_, next)| next.kind < 2 && next.patient == item.patient);
+    visits.next().map(|(at, _)| at)
 }
 
 fn first<'l>(links: &[&'l str], kind: &str) -> Option<&'l str> {
@@ -192,6 +203,9 @@ fn clinical(at: usize, item: &Item, links: &[&str]) -> Value {
                 .into_iter()
                 .map(|c| json!({ "condition": c }));
             put(&mut record, "diagnosis", some(diagnosis.collect()));
+            if more & 0x200 != 0 {
+                record.as_object_mut().unwrap().remove("reasonCode");
+            }
             if more & 0x40 != 0 {
                 record["extension"] = json!([{ "url": format!("{EXTENSION}/consented-by"), "valueCode": "minor" },
                     { "url": format!("{EXTENSION}/minor-mature"), "valueBoolean": more & 0x80 != 0 }]);
