@@ -317,9 +317,9 @@ impl Work {
         for Coding { system, code } in &provision.security_labels {
             let known = code
                 .as_deref()
-                .and_then(|code| Labels::of_security(system.as_deref(), code));
+                .and_then(|code| Labels::named_by_security(system.as_deref(), code));
             match known {
-                Some(known) => labels = labels.and(known.without(Labels::NOTE_UNRELEASED)),
+                Some(known) => labels = labels.and(known),
                 None => self.refuse(
                     "a security label that is not compiled",
                     "Consent.provision.securityLabel",
@@ -486,6 +486,37 @@ mod tests {
         .unwrap_err();
         assert_eq!(refused.0.len(), 3);
         assert!(compile(&consent("restriction", "XX", "{}")).is_err());
+    }
+
+    #[test]
+    fn a_narrow_label_names_nothing_broader() {
+        const ACT: &str = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
+        let label =
+            |code: &str| format!(r#""securityLabel":[{{"system":"{ACT}","code":"{code}"}}]"#);
+        for (code, means) in [
+            ("HIV", Labels::HIV),
+            ("OPIOIDUD", Labels::OPIOID_USE),
+            ("PSYTHPN", Labels::PSYCHOTHERAPY_NOTE),
+            ("STD", Labels::STI),
+        ] {
+            let provision = format!(
+                r#"{{"provision":[{{"type":"permit",{PLAN},{}}}]}}"#,
+                label(code)
+            );
+            let directive = compile(&consent("part2-consent", "OPTOUT", &provision));
+            let permits = directive.unwrap().unwrap().permits;
+            assert_eq!(permits[0].on.labels, Some(means), "{code}");
+        }
+        // Inside the broader one it stays what it is.
+        let provision = format!(
+            r#"{{"provision":[{{"type":"permit",{PLAN},{},"provision":[{{"type":"deny",{}}}]}}]}}"#,
+            label("STD"),
+            label("HIV")
+        );
+        let directive = compile(&consent("part2-consent", "OPTOUT", &provision));
+        let directive = directive.unwrap().unwrap();
+        assert_eq!(directive.permits[0].except[0].labels, Some(Labels::HIV));
+        assert_eq!(directive.denies[0].on.labels, Some(Labels::HIV));
     }
 
     #[test]

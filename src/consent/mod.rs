@@ -174,7 +174,7 @@ impl Condition {
                 (one, other) => one.or(other),
             },
             labels: match (self.labels, other.labels) {
-                (Some(a), Some(b)) => Some(a.both(b)),
+                (Some(a), Some(b)) => Some(both_name(a, b)),
                 (one, other) => one.or(other),
             },
             kinds: match (self.kinds, other.kinds) {
@@ -186,6 +186,16 @@ impl Condition {
             records: lists(&self.records, &other.records),
         }
     }
+}
+
+/// The classes that are in both, the narrower where one is a kind of the other.
+fn both_name(one: Labels, other: Labels) -> Labels {
+    let within = |names: Labels, others: Labels| {
+        let bits = names.bits().map(|bit| bit.labels);
+        bits.filter(|label| label.with_broader().meets(others))
+            .collect::<Labels>()
+    };
+    within(one, other).and(within(other, one))
 }
 
 impl Directive {

@@ -123,6 +123,9 @@ pub fn render(key: &Key, stamp: &Stamp, face: &Face, security: &[u8]) -> Vec<u8>
     out
 }
 
+/// The system of `N`, `R` and `V`.
+pub const CONFIDENTIALITY: &str = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
+
 /// The codings of `meta.security` for labels that a requester may know: each class, and the
 /// confidentiality by high-water mark.
 pub fn security(labels: Labels) -> Vec<u8> {
@@ -135,7 +138,7 @@ pub fn security(labels: Labels) -> Vec<u8> {
         (false, true) => "V",
     };
     out.extend_from_slice(
-        format!(r#"{{"system":"http://terminology.hl7.org/CodeSystem/v3-Confidentiality","code":"{level}"}}"#).as_bytes(),
+        format!(r#"{{"system":"{CONFIDENTIALITY}","code":"{level}"}}"#).as_bytes(),
     );
     for bit in labels.bits().filter(|bit| !bit.code.is_empty()) {
         let ours = format!("{}sensitive-service", crate::fhir::CODE_SYSTEM);

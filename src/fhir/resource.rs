@@ -47,6 +47,8 @@ pub struct Found {
     pub references: Vec<FoundReference>,
     /// Concepts that have a text and no coding.
     pub texts: Vec<Path>,
+    /// Attachments.
+    pub attachments: Vec<Path>,
 }
 
 /// A coding and its place.
@@ -350,6 +352,7 @@ impl Finder {
 
     /// An attachment whose URL is a record of ours (`Binary/x`) points at it as a reference does.
     fn attachment(&mut self, node: &Node) {
+        self.found.attachments.push(self.here());
         let target = node.text("url").map(|url| Target::parse(url, None));
         if let Some(target @ Target::Local(_)) = target {
             self.found.references.push(FoundReference {

@@ -74,6 +74,14 @@ pub struct Row {
 pub struct Damaged;
 
 impl Sealed {
+    /// Labels that only parts of it reveal.
+    pub fn by_parts(&self) -> Labels {
+        let parts = self.faces.parts.iter().map(|part| part.marks);
+        let all = parts.fold(Marks::NONE, Marks::and);
+        let of = |marks: Marks| marks.labels.and(marks.conditional);
+        of(all).without(of(self.facts.whole))
+    }
+
     /// Seals a row as it comes from the store.
     pub fn from_row(row: Row) -> Result<Sealed, Damaged> {
         let (full, incoming) = unframe(&row.body).ok_or(Damaged)?;
@@ -190,11 +198,14 @@ impl Released {
 /// the rest as the author wrote it. Paths of parts are paths in this layout.
 ///
 /// Labels that came in with an earlier version (`before`) stay: a writer that leaves them out does not
-/// lower them; only the privacy office does.
+/// lower them; only the privacy office does. Labels that replies carried only because some part of the
+/// earlier version reveals them (`by_parts`, see [`Sealed::by_parts`]) come back with a read that is
+/// written again: they say nothing about the whole, and the parts are labelled anew.
 pub fn canonical(
     key: &Key,
     resource: &Resource,
     before: Option<&Resource>,
+    by_parts: Labels,
 ) -> Result<Resource, ResourceError> {
     let stamp = Stamp {
         version: "0".into(),
@@ -203,6 +214,12 @@ pub fn canonical(
     let face = faces::full(resource);
     let mut security = incoming(resource);
     if let Some(before) = before {
+        let came = before.security();
+        let came = came.filter_map(|(system, code)| Labels::of_security(system, code));
+        let echoed = by_parts.without(came.collect());
+        if !echoed.is_none() {
+            security = news(resource, before, echoed);
+        }
         keep_labels(resource, before, &mut security);
     }
     Resource::ours(faces::render(key, &stamp, &face, &security))
@@ -226,6 +243,35 @@ fn keep_labels(resource: &Resource, before: &Resource, security: &mut Vec<u8>) {
             security.extend_from_slice(coding.slice(before.text()));
         }
     }
+}
+
+/// The members of `meta.security` less the `echoed` labels, and less the level that went with them.
+fn news(resource: &Resource, before: &Resource, echoed: Labels) -> Vec<u8> {
+    let codings = resource.root().at(&["meta", "security"]).map(Node::items);
+    let codings = codings.unwrap_or_default();
+    let label = |coding: &Node| {
+        let code = coding.text("code")?;
+        Labels::of_security(coding.text("system"), code)
+    };
+    let is_echo = |coding: &Node| label(coding).is_some_and(|labels| echoed.holds(labels));
+    let echoes = codings.iter().any(is_echo);
+    let known = |coding: &Node| {
+        let mut came = before.security();
+        came.any(|(system, code)| {
+            coding.text("system") == system && coding.text("code") == Some(code)
+        })
+    };
+    let is_level = |coding: &Node| {
+        echoes
+            && coding.text("system") == Some(faces::CONFIDENTIALITY)
+            && matches!(coding.text("code"), Some("R" | "V"))
+            && !known(coding)
+    };
+    let kept = codings
+        .iter()
+        .filter(|coding| !is_echo(coding) && !is_level(coding));
+    let kept: Vec<&[u8]> = kept.map(|coding| coding.slice(resource.text())).collect();
+    kept.join(&b","[..])
 }
 
 /// The members of the array `meta.security` as they came in.

@@ -11,6 +11,7 @@ use crate::fhir::{
     outcome::{Issue, IssueType},
 };
 use reference::Names;
+pub use reference::relative;
 use std::collections::HashMap;
 
 /// For whom a Bundle is taken apart.

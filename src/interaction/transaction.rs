@@ -38,9 +38,11 @@ impl<S: Store, J: Journal> Service<S, J> {
                 ));
             }
             may_write(case, entry.key.kind)?;
-            self.check(case, &entry.resource, action)
+            let place = format!("Bundle.entry[{}].resource", entry.index);
+            let resource = self.localized(entry.resource, &place)?;
+            self.check(case, &resource, action)
                 .map_err(|refusal| at_entry(refusal, entry.index))?;
-            self.in_facility(case, &entry.resource).await?;
+            self.in_facility(case, &resource).await?;
             let expect = match entry.method {
                 Method::Create => Expect::Absent,
                 Method::Update => self.expected(question, &entry.key, None).await?,
@@ -48,7 +50,7 @@ impl<S: Store, J: Journal> Service<S, J> {
             keys.push(entry.key.clone());
             changes.push(Change {
                 key: entry.key,
-                resource: Some(entry.resource),
+                resource: Some(resource),
                 expect,
             });
         }

@@ -1,7 +1,7 @@
 //! What creating and updating share: may this requester write this, is it a valid resource, and the
 //! reply, which is a read of what was written, through the gate.
 
-use super::{Answer, Question, Refusal, Service};
+use super::{Answer, Question, Refusal, Service, bundle};
 use crate::{
     consent,
     fhir::{
@@ -148,8 +148,17 @@ impl<S: Store, J: Journal> Service<S, J> {
                 "resourceType",
             )]));
         }
+        let resource = self.localized(resource, kind.name())?;
         self.check(case, &resource, action)?;
         Ok(resource)
+    }
+
+    /// With its references to records of this server in the one form that everything reads.
+    pub(crate) fn localized(&self, resource: Resource, place: &str) -> Result<Resource, Refusal> {
+        match bundle::relative(&resource, &self.base, place) {
+            Ok(rewritten) => Ok(rewritten.unwrap_or(resource)),
+            Err(issue) => Err(Refusal::Invalid(vec![issue])),
+        }
     }
 
     /// Structure, own content, and for a Consent whether it can be honoured exactly.

@@ -515,11 +515,9 @@ fn lifted(bar: Bar, category: Category, named: Option<Labels>) -> Option<Bar> {
     let named = match (bar.reason, named) {
         // A Part 2 consent names Part 2 records whatever else it says.
         (Reason::Part2, _) => Labels::PART2,
-        // Whether the note is released to the member says nothing about whom the member names.
-        (_, Some(named)) if named.holds(Labels::PSYCHOTHERAPY_NOTE) => {
-            named.and(Labels::NOTE_UNRELEASED)
-        }
-        (_, Some(named)) => named,
+        // A record of a class carries the broader ones beside it; whether the note is released to the
+        // member says nothing about whom the member names.
+        (_, Some(named)) => named.with_broader(),
         // What may not leave the state needs to be named as such (Civ. 56.110(a)(1)).
         (
             Reason::OutOfStateAbortion

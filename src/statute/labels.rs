@@ -154,6 +154,34 @@ impl Labels {
         Labels(self.0 & !other.0)
     }
 
+    /// With what each of these always comes with: HIV is an STI, an opioid use disorder a substance use
+    /// disorder, a psychotherapy note mental health (and it may be unreleased).
+    #[must_use]
+    pub const fn with_broader(self) -> Labels {
+        let mut all = self;
+        if self.meets(Labels::HIV) {
+            all = Labels(all.0 | Labels::STI.0);
+        }
+        if self.meets(Labels::OPIOID_USE) {
+            all = Labels(all.0 | Labels::SUBSTANCE_USE.0);
+        }
+        if self.meets(Labels::PSYCHOTHERAPY_NOTE) {
+            let beside = Labels::MENTAL_HEALTH.0
+                | Labels::NOTE_UNRELEASED.0
+                | Labels::OUTPATIENT_PSYCHOTHERAPY.0;
+            all = Labels(all.0 | beside);
+        }
+        all
+    }
+
+    /// What `code` of `meta.security` names and nothing broader: who names HIV does not name every STI.
+    pub fn named_by_security(system: Option<&str>, code: &str) -> Option<Labels> {
+        let whole = Labels::of_security(system, code)?;
+        let narrow = [Labels::HIV, Labels::OPIOID_USE, Labels::PSYCHOTHERAPY_NOTE];
+        let narrower = narrow.into_iter().find(|label| whole.holds(*label));
+        Some(narrower.unwrap_or(whole))
+    }
+
     /// Whether a bit is in both.
     pub const fn meets(self, other: Labels) -> bool {
         self.0 & other.0 != 0

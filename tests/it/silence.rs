@@ -1,6 +1,6 @@
 //! What is hidden is as what never was: ghosts, and faces that stand still.
 
-use crate::harness::{NOW, Reply, Server, Who, expectation, fixtures, record, texts};
+use crate::harness::{NOW, PUBLIC, Reply, Server, Who, expectation, fixtures, record, texts};
 use reqwest::Method;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -198,4 +198,97 @@ async fn a_change_of_a_hidden_part_moves_nothing_that_is_seen() {
     assert_eq!(put.status, 200, "{}", put.whole());
     assert_ne!(server.get(key, &daniel).await.whole(), before[0]);
     assert_eq!(server.get(since, &daniel).await.keys(), [key]);
+}
+
+/// A reference is one whether it is relative or absolute: what happened in a hidden Encounter is hidden
+/// with it.
+#[tokio::test]
+async fn an_absolute_reference_hides_as_a_relative_one_does() {
+    let server = Server::start().await;
+    let ehr = server.token(&Who::ehr()).await;
+    let parent = server.token(&Who::persona("maya", "representative")).await;
+    let member = server.token(&Who::persona("maya", "member")).await;
+    let base = format!("{}/fhir/", PUBLIC);
+    for (id, below) in [("near", ""), ("far", base.as_str())] {
+        let pulse = json!({"resourceType": "Observation", "id": id, "status": "final",
+            "code": {"coding": [{"system": "http://loinc.org", "code": "8867-4"}]},
+            "subject": {"reference": format!("{below}Patient/rivera-maya")},
+            "encounter": {"reference": format!("{below}Encounter/maya-mh-encounter")},
+            "effectiveDateTime": "2026-08-11T10:00:00-07:00"});
+        let put = server.put(&ehr, &pulse).await;
+        assert_eq!(put.status, 201, "{}", put.whole());
+        let key = format!("Observation/{id}");
+        assert_eq!(server.get(&key, &parent).await.status, 404, "{key}");
+        assert_eq!(server.get(&key, &member).await.status, 200, "{key}");
+    }
+}
+
+/// What an EHR reads and writes back unchanged stays as visible as it was: the labels that its copy
+/// carries because of a hidden part do not hide the rest.
+#[tokio::test]
+async fn a_copy_written_back_hides_no_more_than_before() {
+    let server = Server::start().await;
+    let ehr = server.token(&Who::ehr()).await;
+    let mut wrong = Vec::new();
+    for (persona, keys) in [
+        (
+            "representative",
+            &["CarePlan/maya-care-plan", "List/maya-problem-list"][..],
+        ),
+        ("subscriber", &["ExplanationOfBenefit/maya-eob-2026-08-12"]),
+    ] {
+        let eyes = server.token(&Who::persona("maya", persona)).await;
+        for key in keys {
+            let before = server.get(key, &eyes).await;
+            assert_eq!(before.status, 200, "{key}");
+            let copy = server.get(key, &ehr).await;
+            assert!(copy.text().contains("\"code\":\"R\""), "{}", copy.whole());
+            let put = server
+                .write(Method::PUT, key, &ehr, &[], copy.text().to_owned())
+                .await;
+            assert_eq!(put.status, 200, "{}", put.whole());
+            let after = server.get(key, &eyes).await;
+            if !same(&after, &before) {
+                wrong.push(format!("{persona} {key}\n{}", after.whole()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // A label of one's own still hides the whole.
+    let parent = server.token(&Who::persona("maya", "representative")).await;
+    let mut plan = record("CarePlan/maya-care-plan");
+    plan["meta"]["security"] = json!([{"code": "STD",
+        "system": "http://terminology.hl7.org/CodeSystem/v3-ActCode"}]);
+    assert_eq!(server.put(&ehr, &plan).await.status, 200);
+    let key = "CarePlan/maya-care-plan";
+    assert_eq!(server.get(key, &parent).await.status, 404);
+}
+
+/// Whoever is shown what concerns HIV is not shown every infection.
+#[tokio::test]
+async fn an_authorization_of_a_narrow_class_opens_no_broader_one() {
+    let server = Server::start().await;
+    server.register(&crate::api::member_app()).await;
+    let elena = server.token(&crate::api::elena_writes()).await;
+    let mut consent = record("Consent/elena-authorizes-daniel");
+    consent["status"] = "active".into();
+    let daniel = server.token(&Who::persona("elena", "subscriber")).await;
+    let mut seen = Vec::new();
+    for code in ["HIV", "PSYTHPN", "OPIOIDUD", "MH"] {
+        let mut text = consent.to_string();
+        text = text.replace("\"code\":\"MH\"", &format!("\"code\":\"{code}\""));
+        let created = server
+            .write(Method::POST, "Consent", &elena, &[], text.clone())
+            .await;
+        assert_eq!(created.status, 201, "{}", created.whole());
+        for key in [
+            "Condition/elena-st-condition",
+            "Condition/elena-mh-condition",
+        ] {
+            if server.get(key, &daniel).await.status == 200 {
+                seen.push((code, key));
+            }
+        }
+    }
+    assert_eq!(seen, [("MH", "Condition/elena-mh-condition")]);
 }

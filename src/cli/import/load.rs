@@ -264,6 +264,14 @@ impl<R: Report> Loader<'_, R> {
 
     /// Takes a record whose structure holds.
     fn accept(&mut self, place: Place, key: Key, resource: Resource) {
+        let here = self.opened.smart().urls.base();
+        let resource = match bundle::relative(&resource, &here, key.kind.name()) {
+            Ok(rewritten) => rewritten.unwrap_or(resource),
+            Err(issue) => {
+                self.refuse(place, Some(key), told(&[issue]));
+                return;
+            }
+        };
         let issues = check(&resource, CheckLimits::default());
         if !issues.is_empty() {
             self.refuse(place, Some(key), told(&issues));

@@ -86,6 +86,10 @@ pub(super) fn resolve(
         }
     }
     attachments(resource.root(), &mut Vec::new(), names, &mut edits);
+    rewritten(resource, &edits, place)
+}
+
+fn rewritten(resource: &Resource, edits: &Edits, place: &str) -> Result<Option<Resource>, Issue> {
     if edits.is_empty() {
         return Ok(None);
     }
@@ -103,10 +107,80 @@ pub(super) fn resolve(
         })
 }
 
-fn quoted(key: &Key) -> Vec<u8> {
+/// The resource with its absolute references to records of this server, whose base is `here`, made
+/// relative: everything that reads references (whose record it is, what it takes over, what must not
+/// be pointed at) reads that form. `None` where there are none. A text that looks like the name of a
+/// record here and can't be read as one is refused: nobody would know what it tells.
+pub fn relative(resource: &Resource, here: &str, place: &str) -> Result<Option<Resource>, Issue> {
+    let root = resource.root();
+    let mut edits = Edits::none();
+    for found in &resource.found().references {
+        let Some(node) = found.path.node(root) else {
+            continue;
+        };
+        let (Some(text), Some(path)) = (
+            node.text("reference"),
+            member(node, &found.path, "reference"),
+        ) else {
+            continue;
+        };
+        let refuse = |kind, text: &str| {
+            let words = path.words(root);
+            Err(Issue::at(kind, text, format!("{place}.{words}")))
+        };
+        match (below(text, here), &found.target) {
+            (Some(rest), _) if Key::parse(rest).is_some() => edits.replace(path, string(rest)),
+            (None, Target::Conditional(_)) => {
+                let text = "a reference by a condition can't be resolved; name the record";
+                return refuse(IssueType::NotSupported, text);
+            }
+            (Some(_), _) => return refuse(IssueType::Value, UNREADABLE),
+            (None, Target::Elsewhere(text)) if text.contains('/') && !has_scheme(text) => {
+                return refuse(IssueType::Value, UNREADABLE);
+            }
+            _ => {}
+        }
+    }
+    for attachment in &resource.found().attachments {
+        if let Some(node) = attachment.node(root)
+            && let Some(rest) = node.text("url").and_then(|url| below(url, here))
+            && Key::parse(rest).is_some()
+            && let Some(path) = member(node, attachment, "url")
+        {
+            edits.replace(path, string(rest));
+        }
+    }
+    rewritten(resource, &edits, place)
+}
+
+const UNREADABLE: &str = "a reference to a record is Type/id, or an absolute URL of it";
+
+/// What follows the base in a URL below it. The scheme and the host have no case.
+fn below<'t>(text: &'t str, here: &str) -> Option<&'t str> {
+    let (start, rest) = text.split_at_checked(here.len())?;
+    let authority = here
+        .match_indices('/')
+        .nth(2)
+        .map_or(here.len(), |(at, _)| at);
+    let (host, path) = start.split_at_checked(authority)?;
+    let (own_host, own_path) = here.split_at_checked(authority)?;
+    let ours = host.eq_ignore_ascii_case(own_host) && path == own_path;
+    rest.strip_prefix('/').filter(|_| ours)
+}
+
+fn has_scheme(text: &str) -> bool {
+    let before = text.split('/').next().unwrap_or_default();
+    before.contains(':')
+}
+
+fn string(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
-    json::quote(&mut out, &key.to_string());
+    json::quote(&mut out, text);
     out
+}
+
+fn quoted(key: &Key) -> Vec<u8> {
+    string(&key.to_string())
 }
 
 /// The path of an object's member.

@@ -254,3 +254,60 @@ fn ten_thousand_entries_stay_linear() {
     assert_eq!(records.len(), 10_000);
     assert_eq!(records[9_999].index, 9_999);
 }
+
+#[test]
+fn a_record_here_has_one_form_of_name() {
+    let here = "https://here.example:8443/fhir";
+    let holder = |reference: &str, url: &str| {
+        let json = json!({"resourceType": "DocumentReference", "id": "d", "status": "current",
+            "context": {"encounter": [{"reference": reference, "display": "d"}]},
+            "content": [{"attachment": {"url": url}}]});
+        Resource::ours(json.to_string()).unwrap()
+    };
+    let now = |reference: &str, url: &str| {
+        let given = holder(reference, url);
+        let kept = relative(&given, here, "DocumentReference").unwrap();
+        let text = kept.unwrap_or(given).text().to_vec();
+        let json: Value = serde_json::from_slice(&text).unwrap();
+        let said = |at: &str| json.pointer(at).and_then(Value::as_str).unwrap().to_owned();
+        (
+            said("/context/encounter/0/reference"),
+            said("/content/0/attachment/url"),
+        )
+    };
+    let own = |below: &str| format!("{here}/{below}");
+    let told = now(&own("Encounter/e"), &own("Binary/b"));
+    assert_eq!(told, ("Encounter/e".into(), "Binary/b".into()));
+    let told = now(
+        "HTTPS://Here.Example:8443/fhir/Encounter/e/_history/3",
+        "Binary/b",
+    );
+    assert_eq!(told, ("Encounter/e/_history/3".into(), "Binary/b".into()));
+    for foreign in [
+        "https://here.example:8443/fhirx/Encounter/e",
+        "https://else.example/fhir/Encounter/e",
+        "urn:uuid:0a0a0a0a-0000-4000-8000-000000000001",
+        "#e",
+        "unknown",
+    ] {
+        let told = now(foreign, "https://else.example/x.pdf");
+        assert_eq!(told, (foreign.into(), "https://else.example/x.pdf".into()));
+    }
+    let unread = own("Encounter/e#x");
+    for unread in [
+        &unread,
+        "Encounter/e#x",
+        "/Encounter/e",
+        "./Encounter/e",
+        " Encounter/e",
+        "Encounter/e/",
+        "Encounter?_id=e",
+    ] {
+        let refused = relative(&holder(unread, "x"), here, "DocumentReference");
+        let at = refused.unwrap_err().expression.unwrap_or_default();
+        assert_eq!(
+            at, "DocumentReference.context.encounter[0].reference",
+            "{unread}"
+        );
+    }
+}

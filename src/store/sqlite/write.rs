@@ -7,6 +7,7 @@ use crate::{
     gate::{Row, amend, canonical},
     label::DIRECTORY,
     policy::Settings,
+    statute::Labels,
     store::{Batch, Change, Expect, StoreError, WriteError, Written, subjects},
 };
 use rusqlite::{Connection, Transaction, params};
@@ -155,7 +156,8 @@ impl Writer<'_> {
             Some(old) => Some(amend(&old.sealed).map_err(|_| StoreError::Damaged)?),
             None => None,
         };
-        let resource = canonical(key, resource, before.as_ref())
+        let by_parts = old.map_or(Labels::NONE, |old| old.sealed.by_parts());
+        let resource = canonical(key, resource, before.as_ref(), by_parts)
             .map_err(|_| WriteError::Resource(key.clone()))?;
         if before.is_some_and(|before| before.text() == resource.text()) {
             return Ok(false);
