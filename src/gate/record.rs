@@ -245,7 +245,8 @@ fn keep_labels(resource: &Resource, before: &Resource, security: &mut Vec<u8>) {
     }
 }
 
-/// The members of `meta.security` less the `echoed` labels, and less the level that went with them.
+/// The members of `meta.security` less the `echoed` labels and the level, where they are what a reply
+/// carried: all of those labels with the level that a reply adds. A label without it is the author's own.
 fn news(resource: &Resource, before: &Resource, echoed: Labels) -> Vec<u8> {
     let codings = resource.root().at(&["meta", "security"]).map(Node::items);
     let codings = codings.unwrap_or_default();
@@ -254,7 +255,6 @@ fn news(resource: &Resource, before: &Resource, echoed: Labels) -> Vec<u8> {
         Labels::of_security(coding.text("system"), code)
     };
     let is_echo = |coding: &Node| label(coding).is_some_and(|labels| echoed.holds(labels));
-    let echoes = codings.iter().any(is_echo);
     let known = |coding: &Node| {
         let mut came = before.security();
         came.any(|(system, code)| {
@@ -262,11 +262,14 @@ fn news(resource: &Resource, before: &Resource, echoed: Labels) -> Vec<u8> {
         })
     };
     let is_level = |coding: &Node| {
-        echoes
-            && coding.text("system") == Some(faces::CONFIDENTIALITY)
+        coding.text("system") == Some(faces::CONFIDENTIALITY)
             && matches!(coding.text("code"), Some("R" | "V"))
             && !known(coding)
     };
+    let carried: Labels = codings.iter().filter_map(label).collect();
+    if !codings.iter().any(is_level) || !carried.holds(echoed) {
+        return incoming(resource);
+    }
     let kept = codings
         .iter()
         .filter(|coding| !is_echo(coding) && !is_level(coding));
