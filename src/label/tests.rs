@@ -135,14 +135,13 @@ fn a_reference_to_a_labelled_record_is_a_part() {
             ..Neighbour::default()
         },
     );
-    let request = resource(
-        r#"{"resourceType":"MedicationRequest","reasonReference":[{"reference":"Condition/c"}]}"#,
-    );
+    let request =
+        resource(r#"{"resourceType":"Observation","derivedFrom":[{"reference":"Condition/c"}]}"#);
     let labelled = label(&request, &around);
     assert!(labelled.whole.is_none());
     assert_eq!(
         labelled.parts[0].path.words(request.root()),
-        "reasonReference[0]"
+        "derivedFrom[0]"
     );
     assert_eq!(labelled.parts[0].target, Key::parse("Condition/c"));
 }
@@ -220,4 +219,45 @@ fn a_dual_use_drug_waits_for_a_hit() {
         r#"{{"resourceType":"Condition","verificationStatus":{{"coding":[{{"system":"http://terminology.hl7.org/CodeSystem/condition-ver-status","code":"refuted"}}]}},"code":{{"coding":[{{"system":"{ICD}","code":"F64.0"}}]}}}}"#
     ));
     assert!(label(&refuted, &born("1990-01-01")).hits.is_none());
+}
+
+#[test]
+fn what_is_there_for_a_hidden_problem_alone_is_hidden_whole() {
+    let mut around = born("1990-01-01");
+    let hidden = Neighbour {
+        whole: Marks::always(Labels::SUBSTANCE_USE),
+        ..Neighbour::default()
+    };
+    let plain = Neighbour::default();
+    for (id, neighbour) in [("hidden", hidden), ("plain", plain)] {
+        let key = Key::parse(&format!("Condition/{id}")).unwrap();
+        around.targets.insert(key, neighbour);
+    }
+    let of = |kind: &str, list: &str, ids: &[&str]| {
+        let entries = ids.iter().map(|id| {
+            let reference = format!(r#"{{"reference":"Condition/{id}"}}"#);
+            if kind == "EpisodeOfCare" {
+                format!(r#"{{"condition":{reference}}}"#)
+            } else {
+                reference
+            }
+        });
+        let entries: Vec<String> = entries.collect();
+        let text = format!(
+            r#"{{"resourceType":"{kind}","{list}":[{}]}}"#,
+            entries.join(",")
+        );
+        label(&resource(&text), &around)
+    };
+    for (kind, list) in [
+        ("CarePlan", "addresses"),
+        ("CareTeam", "reasonReference"),
+        ("EpisodeOfCare", "diagnosis"),
+        ("Goal", "addresses"),
+    ] {
+        let alone = of(kind, list, &["hidden"]);
+        assert!(alone.whole.labels.holds(Labels::SUBSTANCE_USE), "{kind}");
+        let mixed = of(kind, list, &["hidden", "plain"]);
+        assert!(mixed.whole.is_none() && mixed.parts.len() == 1, "{kind}");
+    }
 }
