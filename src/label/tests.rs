@@ -49,6 +49,21 @@ fn rule_sen_2_for_a_minor_only_what_that_minor_could_consent_to_is_protected() {
 }
 
 #[test]
+fn rule_sen_2_care_that_goes_on_past_the_birthday_is_protected() {
+    let stay = |start: &str, end: &str| {
+        let text = format!(
+            r#"{{"resourceType":"Procedure","code":{{"coding":[{{"system":"{ICD}","code":"A56.02"}}]}},"performedPeriod":{{"start":"{start}"{end}}}}}"#
+        );
+        label(&resource(&text), &born("2011-07-24")).whole
+    };
+    let until = |start, end: &str| stay(start, &format!(r#","end":"{end}""#)).protected;
+    assert!(until("2023-07-01", "2023-07-23").is_none(), "eleven");
+    assert!(until("2023-07-01", "2023-07-24").holds(Labels::STI));
+    assert!(until("2023-07-24", "2023-07-30").holds(Labels::STI));
+    assert!(stay("2023-07-01", "").protected.is_none(), "no end is told");
+}
+
+#[test]
 fn rule_sen_2_missing_facts_protect() {
     let unknown_birth = label(&condition("F64.0", "2026-11-01"), &Surroundings::default()).whole;
     assert_eq!(unknown_birth.protected, unknown_birth.labels);
