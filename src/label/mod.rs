@@ -11,6 +11,7 @@ mod lines;
 pub mod place;
 pub mod service;
 pub mod table;
+mod written;
 
 use crate::{
     calendar,
