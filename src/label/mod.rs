@@ -5,6 +5,7 @@
 //! four sets: its labels, those that only count beside a current hit of the same class (`with_dx`),
 //! and for both what is *protected*: for a minor, what that minor could consent to on the day.
 
+mod asked;
 pub mod hops;
 mod incoming;
 mod lines;
@@ -362,6 +363,12 @@ impl<'r> Work<'r> {
                     }
                     self.put(&coding.path, marks);
                 }
+            }
+        }
+        for code in asked::codes(self.resource) {
+            if let Match::Rows(rows) = TABLE.look_up(Some(asked::LOINC), code) {
+                let of = |row: &&Row| self.of_row(row, self.serviced.days());
+                self.whole = rows.iter().map(of).fold(self.whole, Marks::and);
             }
         }
         if clinical {

@@ -276,3 +276,16 @@ fn what_is_there_for_a_hidden_problem_alone_is_hidden_whole() {
         assert!(mixed.whole.is_none() && mixed.parts.len() == 1, "{kind}");
     }
 }
+
+#[test]
+fn rule_sen_1_a_screening_form_tells_what_it_screens_for() {
+    let form = |questionnaire: &str, link: &str| {
+        let text = format!(
+            r#"{{"resourceType":"QuestionnaireResponse","questionnaire":"{questionnaire}","authored":"2026-11-01","item":[{{"linkId":"g","answer":[{{"valueString":"x","item":[{{"linkId":"{link}"}}]}}]}}]}}"#
+        );
+        label(&resource(&text), &born("2011-07-24")).whole.protected
+    };
+    assert!(form("http://loinc.org/q/44249-1|2.1", "1").holds(Labels::MENTAL_HEALTH));
+    assert!(form("http://example.org/form", "/44250-9").holds(Labels::MENTAL_HEALTH));
+    assert!(form("http://example.org/form", "/8302-2").is_none());
+}
