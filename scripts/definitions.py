@@ -61,7 +61,8 @@ OWN_BY_TYPE = {
 VALUE_SET = "http://hl7.org/fhir/ValueSet/"
 FORMAT_ONLY = {
     "currencies": ("currency", "ISO 4217 is kept by ISO: three capital letters"),
-    "mimetypes": ("mime", "BCP 13 has no end: type/subtype with parameters, or a short name as in CapabilityStatement.format"),
+    "mimetypes": ("mime", "BCP 13 has no end: type/subtype with parameters"),
+    "mimetypes-short": ("short-mime", "the same, or a short name (json), where the definition of the element or its examples have one"),
     "ucum-units": ("ucum", "UCUM is a grammar, not a list: printable ASCII without spaces"),
     "all-languages": ("language", "BCP 47 is a grammar, not a list; the maximum of every binding to languages"),
     "LL379-9": ("any", "an answer list of LOINC, which is not among the definitions"),
@@ -95,13 +96,18 @@ def type_name(type_entry, path, is_resource):
     return f"Reference({targets_of(type_entry)})" if code == "Reference" else code
 
 
+# Whose mime types may be short names.
+SHORT_MIME = ("CapabilityStatement.", "TestScript.")
+
+
 def binding(element):
     """The value set that the element's codes must be of; for languages, what they must be at most."""
     bound = element.get("binding", {})
     sets = [bound.get("valueSet", "")] if bound.get("strength") == "required" else []
     sets += [e["valueCanonical"] for e in bound.get("extension", []) if e["url"].endswith("elementdefinition-maxValueSet")]
     names = [url.partition("|")[0].rpartition("/")[2] for url in sets]
-    return next((name for name in names if sets and (name in FORMAT_ONLY or bound["strength"] == "required")), "")
+    name = next((name for name in names if name in FORMAT_ONLY or bound["strength"] == "required"), "")
+    return "mimetypes-short" if name == "mimetypes" and element["path"].startswith(SHORT_MIME) else name
 
 
 def elements(structures):
