@@ -1,8 +1,9 @@
-//! Lines of a claim: each reveals what the diagnoses and procedures that it points at reveal.
+//! Lines of a claim: each reveals what the diagnoses and procedures that it points at reveal; one that
+//! points at none, what those do that no line points at: nobody said that it was not for them.
 
 use super::{Marks, Part, place};
 use crate::fhir::{Node, Path, Resource};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The pointers of a line, and the lists whose `sequence` they name.
 const POINTERS: &[(&str, &str)] = &[
@@ -14,9 +15,19 @@ const POINTERS: &[(&str, &str)] = &[
 /// What each line reveals by what it points at; lines that reveal nothing so are left out.
 pub(super) fn lines(resource: &Resource, parts: &[Part]) -> Vec<(Path, Marks)> {
     let root = resource.root();
-    let pointed: Vec<(&str, HashMap<&str, Marks>)> = POINTERS
+    let lines = ["item", "addItem"];
+    let lines = lines.iter().filter_map(|list| root.get(list));
+    let lines: Vec<&Node> = lines.flat_map(Node::items).collect();
+    let pointed: Vec<(&str, Pointed<'_>)> = POINTERS
         .iter()
-        .map(|(pointer, list)| (*pointer, entries(root, list, parts)))
+        .map(|(pointer, list)| {
+            let taken = lines.iter().filter_map(|line| line.get(pointer));
+            let taken = taken
+                .flat_map(Node::each)
+                .filter_map(Node::number)
+                .collect();
+            (*pointer, entries(root, list, parts, &taken))
+        })
         .collect();
     let mut found = Vec::new();
     for list in ["item", "addItem"] {
@@ -25,8 +36,12 @@ pub(super) fn lines(resource: &Resource, parts: &[Part]) -> Vec<(Path, Marks)> {
             let mut marks = Marks::NONE;
             for (pointer, entries) in &pointed {
                 let numbers = line.get(pointer).map(Node::each).unwrap_or_default();
+                if numbers.is_empty() {
+                    marks = marks.and(entries.left);
+                }
                 for number in numbers.iter().filter_map(Node::number) {
-                    marks = marks.and(entries.get(number).copied().unwrap_or_default());
+                    let entry = entries.by_sequence.get(number).copied();
+                    marks = marks.and(entry.unwrap_or_default());
                 }
             }
             if let (false, Some(path)) = (marks.is_none(), Path::member(root, list, Some(at))) {
@@ -37,8 +52,17 @@ pub(super) fn lines(resource: &Resource, parts: &[Part]) -> Vec<(Path, Marks)> {
     found
 }
 
-/// What the entries of `list` reveal, by their `sequence`; of several with the same, the first.
-fn entries<'r>(root: &'r Node, list: &str, parts: &[Part]) -> HashMap<&'r str, Marks> {
+/// What the entries of a list reveal.
+#[derive(Default)]
+struct Pointed<'r> {
+    /// By their `sequence`; of several with the same, the first.
+    by_sequence: HashMap<&'r str, Marks>,
+    /// Those that no line points at, together.
+    left: Marks,
+}
+
+fn entries<'r>(root: &'r Node, list: &str, parts: &[Part], taken: &HashSet<&str>) -> Pointed<'r> {
+    let mut pointed = Pointed::default();
     let mut by_entry: HashMap<Path, Marks> = HashMap::new();
     for part in parts {
         if place::first_name(root, &part.path) == Some(list) {
@@ -46,16 +70,18 @@ fn entries<'r>(root: &'r Node, list: &str, parts: &[Part]) -> HashMap<&'r str, M
             *marks = marks.and(part.marks);
         }
     }
-    let mut by_sequence = HashMap::new();
     let items = root.get(list).map(Node::items).unwrap_or_default();
     for (at, item) in items.iter().enumerate() {
         let path = Path::member(root, list, Some(at));
         let marks = path.and_then(|path| by_entry.get(&path)).copied();
-        if let Some(sequence) = item.get("sequence").and_then(Node::number) {
-            by_sequence
-                .entry(sequence)
-                .or_insert(marks.unwrap_or_default());
+        let sequence = item.get("sequence").and_then(Node::number);
+        if sequence.is_none_or(|sequence| !taken.contains(sequence)) {
+            pointed.left = pointed.left.and(marks.unwrap_or_default());
+        }
+        if let Some(sequence) = sequence {
+            let known = pointed.by_sequence.entry(sequence);
+            known.or_insert(marks.unwrap_or_default());
         }
     }
-    by_sequence
+    pointed
 }

@@ -141,6 +141,28 @@ fn a_line_reveals_the_diagnosis_that_it_points_at() {
 }
 
 #[test]
+fn a_line_that_points_at_nothing_is_for_what_no_line_points_at() {
+    let bill = |pointers: &str| {
+        let text = format!(
+            r#"{{"resourceType":"Claim","diagnosis":[{{"sequence":1,"diagnosisCodeableConcept":{{"coding":[{{"system":"{ICD}","code":"F64.0"}}]}}}},{{"sequence":2,"diagnosisCodeableConcept":{{"coding":[{{"system":"{ICD}","code":"J45.909"}}]}}}}],"item":[{{"sequence":1}},{{"sequence":2{pointers}}}]}}"#
+        );
+        let bill = resource(&text);
+        let labelled = label(&bill, &born("1990-01-01"));
+        let paths = labelled
+            .parts
+            .iter()
+            .map(|part| part.path.words(bill.root()));
+        (labelled.whole.labels.is_none(), paths.collect::<Vec<_>>())
+    };
+    let (mixed, paths) = bill("");
+    assert!(!mixed);
+    assert_eq!(paths, ["diagnosis[0]", "item[0]", "item[1]"]);
+    let (mixed, paths) = bill(r#","diagnosisSequence":[2]"#);
+    assert!(mixed);
+    assert_eq!(paths, ["diagnosis[0]", "item[0]"]);
+}
+
+#[test]
 fn a_reference_to_a_labelled_record_is_a_part() {
     let mut around = born("1990-01-01");
     around.targets.insert(
