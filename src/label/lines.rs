@@ -6,7 +6,7 @@ use crate::fhir::{Node, Path, Resource};
 use std::collections::{HashMap, HashSet};
 
 /// The pointers of a line, and the lists whose `sequence` they name.
-const POINTERS: &[(&str, &str)] = &[
+const POINTERS: [(&str, &str); 3] = [
     ("diagnosisSequence", "diagnosis"),
     ("procedureSequence", "procedure"),
     ("informationSequence", "supportingInfo"),
@@ -50,6 +50,21 @@ pub(super) fn lines(resource: &Resource, parts: &[Part]) -> Vec<(Path, Marks)> {
         }
     }
     found
+}
+
+/// What a bill without lines reveals: what its diagnoses and procedures do. It is for them alone.
+pub(super) fn without(resource: &Resource, parts: &[Part]) -> Marks {
+    let root = resource.root();
+    let is_bill = ["Claim", "ExplanationOfBenefit"].contains(&resource.kind().name());
+    let has = |list: &str| root.get(list).is_some_and(|node| !node.items().is_empty());
+    if !is_bill || has("item") || has("addItem") {
+        return Marks::NONE;
+    }
+    let lists = POINTERS.map(|(_, list)| list);
+    let told = parts.iter().filter(|part| {
+        place::first_name(root, &part.path).is_some_and(|name| lists.contains(&name))
+    });
+    told.fold(Marks::NONE, |all, part| all.and(part.marks))
 }
 
 /// What the entries of a list reveal.

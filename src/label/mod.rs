@@ -512,6 +512,7 @@ impl<'r> Work<'r> {
         for (path, marks) in lines::lines(self.resource, &self.parts) {
             self.put_part(path, marks, None);
         }
+        self.whole = self.whole.and(lines::without(self.resource, &self.parts));
     }
 
     /// What follows from who the member is, and from how it was paid.

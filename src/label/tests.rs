@@ -141,6 +141,17 @@ fn a_line_reveals_the_diagnosis_that_it_points_at() {
 }
 
 #[test]
+fn a_bill_without_lines_is_for_its_diagnoses() {
+    for kind in ["Claim", "ExplanationOfBenefit"] {
+        let bill = resource(&format!(
+            r#"{{"resourceType":"{kind}","diagnosis":[{{"sequence":1,"diagnosisCodeableConcept":{{"coding":[{{"system":"{ICD}","code":"F64.0"}}]}}}}]}}"#
+        ));
+        let whole = label(&bill, &born("1990-01-01")).whole;
+        assert!(whole.labels.holds(Labels::GENDER_AFFIRMING), "{kind}");
+    }
+}
+
+#[test]
 fn a_line_that_points_at_nothing_is_for_what_no_line_points_at() {
     let bill = |pointers: &str| {
         let text = format!(
