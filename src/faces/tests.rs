@@ -20,6 +20,7 @@ fn value(resource: &Resource) -> serde_json::Value {
 
 const BILL: &str = r#"{"resourceType":"ExplanationOfBenefit","id":"b","text":{"status":"generated","div":"<div>all</div>"},
 "billablePeriod":{"start":"2026-08-10","end":"2026-08-20"},"disposition":"said",
+"insurance":[{"coverage":{"reference":"Coverage/c"},"preAuthRef":["PA-1"],"_preAuthRef":[{"id":"x"}]}],
 "careTeam":[{"sequence":1,"provider":{"reference":"Practitioner/a"}},{"sequence":2,"provider":{"reference":"Practitioner/b"}}],
 "diagnosis":[{"sequence":4,"x":1},{"sequence":7,"x":2}],
 "item":[{"sequence":1,"careTeamSequence":[2],"diagnosisSequence":[4],"servicedDate":"2026-08-10","adjudication":[{"category":{"coding":[{"code":"benefit"}]},"amount":{"value":1.50}}]},
@@ -71,6 +72,11 @@ fn a_bill_closes_up_around_what_stays() {
     let line = part(&bill, "item", Some(0));
     let left = value(&without(&bill, &[&line]).unwrap());
     assert_eq!(left["item"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        left["insurance"],
+        serde_json::json!([{"coverage": {"reference": "Coverage/c"}}]),
+        "authorizations are not told by line"
+    );
     assert_eq!(left["item"][0]["sequence"], 1);
     assert_eq!(left["item"][0]["diagnosisSequence"][0], 1);
     assert_eq!(left["item"][0]["careTeamSequence"][0], 1);
@@ -174,7 +180,14 @@ fn the_benefit_view_keeps_only_its_list() {
     names.sort();
     assert_eq!(
         names,
-        ["billablePeriod", "id", "payment", "resourceType", "total"]
+        [
+            "billablePeriod",
+            "id",
+            "insurance",
+            "payment",
+            "resourceType",
+            "total"
+        ]
     );
     assert!(left["payment"].get("adjustment").is_none());
 }
