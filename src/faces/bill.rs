@@ -114,9 +114,7 @@ impl<'r> Bill<'r> {
 
     fn drop_uncomputable(&self, edits: &mut Edits) {
         for name in DROPPED {
-            if let Some(path) = Path::member(self.root, name, None) {
-                edits.remove(path);
-            }
+            edits.remove_member(self.root, name);
         }
         if let Some(payment) = Path::member(self.root, "payment", None) {
             let whole = ["adjustment", "adjustmentReason", "identifier"];

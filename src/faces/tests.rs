@@ -232,3 +232,18 @@ fn a_teams_name_goes_with_a_part_and_a_persons_stays() {
     assert!(!named("CareTeam", r#""Recovery team""#));
     assert!(named("Patient", r#"[{"family":"x"}]"#));
 }
+
+#[test]
+fn a_translation_goes_with_its_text() {
+    let list = resource(
+        r#"{"resourceType":"List","id":"l","title":"x","_title":{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/translation","extension":[{"url":"content","valueString":"y"}]}]},"entry":[{"item":{"reference":"Condition/a"}},{"item":{"reference":"Condition/b"}}]}"#,
+    );
+    let left = value(&without(&list, &[&part(&list, "entry", Some(0))]).unwrap());
+    assert!(left.get("title").is_none() && left.get("_title").is_none());
+    let bill = resource(&BILL.replace(
+        r#""disposition":"said""#,
+        r#""disposition":"said","_disposition":{"extension":[{"url":"u","valueString":"y"}]}"#,
+    ));
+    let left = value(&without(&bill, &[&part(&bill, "item", Some(0))]).unwrap());
+    assert!(left.get("_disposition").is_none());
+}
