@@ -1,7 +1,10 @@
 //! Which references hand labels on, and to what: the record, an entry, or only the reference.
 
-use super::place;
-use crate::fhir::{Key, Path, Resource, Target};
+use super::{Marks, place};
+use crate::{
+    fhir::{Key, Path, Resource, Target},
+    statute::Labels,
+};
 
 /// What a reference at a place does with its target's labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,6 +141,18 @@ pub fn hop(resource: &Resource, path: &Path) -> Hop {
         return Hop::Whole;
     }
     Hop::Reference
+}
+
+/// What a record takes over of its target, and whether that is a psychotherapy note: an order or a
+/// medicine for what a note says is no note itself (45 CFR 164.501), only its pointing there is hidden.
+pub(super) fn handed_on(target: Marks) -> (Marks, bool) {
+    let notes = Labels::PSYCHOTHERAPY_NOTE.and(Labels::NOTE_UNRELEASED);
+    let rest = Marks {
+        labels: target.labels.without(notes),
+        protected: target.protected.without(notes),
+        ..target
+    };
+    (rest, target.labels.meets(notes))
 }
 
 /// A contained resource takes over what it would if it stood alone, and hands it to its place.

@@ -322,3 +322,25 @@ fn rule_sen_1_a_screening_form_tells_what_it_screens_for() {
     assert!(form("http://example.org/form", "/44250-9").holds(Labels::MENTAL_HEALTH));
     assert!(form("http://example.org/form", "/8302-2").is_none());
 }
+
+#[test]
+fn an_order_for_what_a_note_says_is_no_note() {
+    let mut around = born("1990-01-01");
+    let note = Neighbour {
+        whole: Marks::always(Labels::PSYCHOTHERAPY_NOTE.and(Labels::MENTAL_HEALTH)),
+        ..Neighbour::default()
+    };
+    let key = Key::parse("DocumentReference/n").unwrap();
+    around.targets.insert(key, note);
+    let order = resource(
+        r#"{"resourceType":"ServiceRequest","reasonReference":[{"reference":"DocumentReference/n"}]}"#,
+    );
+    let labelled = label(&order, &around);
+    assert_eq!(labelled.whole.labels, Labels::MENTAL_HEALTH);
+    assert!(
+        labelled.parts[0]
+            .marks
+            .labels
+            .holds(Labels::PSYCHOTHERAPY_NOTE)
+    );
+}
