@@ -49,7 +49,33 @@ pub(super) fn lines(resource: &Resource, parts: &[Part]) -> Vec<(Path, Marks)> {
             }
         }
     }
+    added(root, parts, &mut found);
     found
+}
+
+/// A line that the payer added reveals what the lines do in whose place it stands.
+fn added(root: &Node, parts: &[Part], found: &mut Vec<(Path, Marks)>) {
+    let lines = root.get("addItem").map(Node::items).unwrap_or_default();
+    if lines.is_empty() {
+        return;
+    }
+    let by_pointing = found.iter().map(|(path, marks)| Part {
+        path: path.clone(),
+        marks: *marks,
+        target: None,
+    });
+    let all: Vec<Part> = parts.iter().cloned().chain(by_pointing).collect();
+    let items = entries(root, "item", &all, &HashSet::new()).by_sequence;
+    for (at, line) in lines.iter().enumerate() {
+        let numbers = line.get("itemSequence").map(Node::each).unwrap_or_default();
+        let marks = numbers
+            .iter()
+            .filter_map(|number| items.get(number.number()?))
+            .fold(Marks::NONE, |all, marks| all.and(*marks));
+        if let (false, Some(path)) = (marks.is_none(), Path::member(root, "addItem", Some(at))) {
+            found.push((path, marks));
+        }
+    }
 }
 
 /// What a bill without lines reveals: what its diagnoses and procedures do. It is for them alone.

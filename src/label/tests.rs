@@ -141,6 +141,19 @@ fn a_line_reveals_the_diagnosis_that_it_points_at() {
 }
 
 #[test]
+fn an_added_line_reveals_what_the_line_does_in_whose_place_it_stands() {
+    let bill = resource(&format!(
+        r#"{{"resourceType":"ExplanationOfBenefit","item":[{{"sequence":1,"productOrService":{{"coding":[{{"system":"{ICD}","code":"F64.0"}}]}}}},{{"sequence":2}}],"addItem":[{{"itemSequence":[1]}},{{"itemSequence":[2]}}]}}"#
+    ));
+    let labelled = label(&bill, &born("1990-01-01"));
+    let paths = labelled
+        .parts
+        .iter()
+        .map(|part| part.path.words(bill.root()));
+    assert_eq!(paths.collect::<Vec<_>>(), ["item[0]", "addItem[0]"]);
+}
+
+#[test]
 fn a_bill_without_lines_is_for_its_diagnoses() {
     for kind in ["Claim", "ExplanationOfBenefit"] {
         let bill = resource(&format!(
