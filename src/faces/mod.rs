@@ -181,10 +181,8 @@ fn cut(resource: &Resource, parts: &[&Part]) -> Option<Edits> {
         .filter(|(kind, _)| *kind == resource.kind().name())
         .map(|(_, name)| name);
     for name in SPEAKS_OF_ALL.iter().chain(here) {
-        if let Some(path) = Path::member(resource.root(), name, None)
-            && !is_required(resource, name)
-        {
-            edits.remove(path);
+        if !is_required(resource, name) {
+            edits.remove_member(resource.root(), name);
         }
     }
     bill::close_up(resource, &mut edits);
