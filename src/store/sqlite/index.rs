@@ -8,8 +8,8 @@ use crate::{
     fhir::{Interval, Key, Resource, Target},
     label::{Labelled, Marks, Part},
     search::{
-        index::{IndexEntry, IndexValue, entries},
-        params::ParamId,
+        index::{IndexEntry, IndexValue, Span, TokenRole, entries},
+        params::{BESIDE, OF_TYPE, ParamId},
     },
     store::{
         StoreError,
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 use rusqlite::{Connection, params};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Takes away the index entries of a record.
 pub fn clear(write: &Connection, rid: i64) -> Result<(), StoreError> {
@@ -28,6 +28,8 @@ pub fn clear(write: &Connection, rid: i64) -> Result<(), StoreError> {
         "DELETE FROM index_string WHERE rid = ?1",
         "DELETE FROM index_reference WHERE rid = ?1",
         "DELETE FROM index_uri WHERE rid = ?1",
+        "DELETE FROM index_number WHERE rid = ?1",
+        "DELETE FROM index_text WHERE rid = ?1",
         "DELETE FROM part WHERE rid = ?1",
     ] {
         write.prepare_cached(sql)?.execute([rid])?;
@@ -108,17 +110,47 @@ pub fn index(
 ) -> Result<(), StoreError> {
     let found = entries(resource, None);
     let lasting = Lasting::of(resource, labelled);
+    let mut texts: Vec<(ParamId, Marks, BTreeSet<&str>)> = Vec::new();
     for entry in &found {
         for marks in lasting.marks(entry) {
+            // The words of all texts under the same labels are one row.
+            if let IndexValue::Words(words) = &entry.value {
+                let words = words.split(' ').filter(|word| !word.is_empty());
+                let same = |(param, known, _): &&mut (ParamId, Marks, _)| {
+                    *param == entry.param && *known == marks
+                };
+                match texts.iter_mut().find(same) {
+                    Some((.., all)) => all.extend(words),
+                    None => texts.push((entry.param, marks, words.collect())),
+                }
+                continue;
+            }
             let row = Row {
                 write,
                 rid,
                 kind: key.kind.number(),
                 param: i64::from(entry.param.0),
+                place: i64::from(entry.place),
                 marks,
             };
             row.insert(&entry.value)?;
         }
+    }
+    for (param, marks, words) in texts {
+        let mut all = String::new();
+        for word in words {
+            all.push(' ');
+            all.push_str(word);
+        }
+        let row = Row {
+            write,
+            rid,
+            kind: key.kind.number(),
+            param: i64::from(param.0),
+            place: 0,
+            marks,
+        };
+        row.insert(&IndexValue::Words(all.into()))?;
     }
     Ok(())
 }
@@ -229,6 +261,7 @@ struct Row<'w> {
     rid: i64,
     kind: i64,
     param: i64,
+    place: i64,
     marks: Marks,
 }
 
@@ -248,34 +281,52 @@ impl Row<'_> {
             conditional_protected.column(),
         ];
         let [a, b, c, d] = marks;
+        let Row {
+            rid,
+            kind,
+            param,
+            place,
+            ..
+        } = self;
         match value {
-            IndexValue::Token { system, code, .. } => {
-                let sql = "INSERT INTO index_token VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)";
-                let system = system.as_deref();
+            IndexValue::Token {
+                system,
+                code,
+                text,
+                role,
+            } => {
+                let param = match role {
+                    TokenRole::Plain | TokenRole::Logical => *param,
+                    TokenRole::Typed => param ^ i64::from(OF_TYPE),
+                    TokenRole::Beside => param ^ i64::from(BESIDE),
+                };
+                let sql = "INSERT INTO index_token VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)";
+                let (system, text) = (system.as_deref(), text.as_deref());
                 self.write.prepare_cached(sql)?.execute(params![
-                    self.rid, self.kind, self.param, system, &**code, a, b, c, d
+                    rid, kind, param, place, system, &**code, text, a, b, c, d
                 ])?;
             }
             IndexValue::Date(Interval { start, end }) => {
-                let sql = "INSERT INTO index_date VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)";
-                self.write.prepare_cached(sql)?.execute(params![
-                    self.rid, self.kind, self.param, start, end, a, b, c, d
-                ])?;
+                let sql = "INSERT INTO index_date VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)";
+                self.write
+                    .prepare_cached(sql)?
+                    .execute(params![rid, kind, param, place, start, end, a, b, c, d])?;
             }
             IndexValue::String { folded, exact } => {
-                let sql = "INSERT INTO index_string VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)";
+                let sql = "INSERT INTO index_string VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)";
                 let exact = exact.as_deref().unwrap_or(folded);
                 self.write.prepare_cached(sql)?.execute(params![
-                    self.rid, self.kind, self.param, &**folded, exact, a, b, c, d
+                    rid, kind, param, place, &**folded, exact, a, b, c, d
                 ])?;
             }
             IndexValue::Reference(Target::Local(key)) => {
-                let sql = "INSERT INTO index_reference VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)";
+                let sql = "INSERT INTO index_reference VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)";
                 let target = keys::locate(self.write, key)?;
                 self.write.prepare_cached(sql)?.execute(params![
-                    self.rid,
-                    self.kind,
-                    self.param,
+                    rid,
+                    kind,
+                    param,
+                    place,
                     target,
                     key.kind.number(),
                     a,
@@ -284,15 +335,75 @@ impl Row<'_> {
                     d
                 ])?;
             }
-            IndexValue::Uri(uri) => {
-                let sql = "INSERT INTO index_uri VALUES (?1,?2,?3,?4,?5,?6,?7,?8)";
+            IndexValue::Reference(
+                Target::Elsewhere(uri) | Target::Urn(uri) | Target::Conditional(uri),
+            )
+            | IndexValue::Uri(uri) => self.uri(uri, marks)?,
+            // It is there, but no query can name it.
+            IndexValue::Reference(Target::Contained(id)) => self.uri(&format!("#{id}"), marks)?,
+            IndexValue::Number(span) => self.number(span, None, [None; 3], marks)?,
+            IndexValue::Quantity {
+                span,
+                scaled,
+                system,
+                code,
+                unit,
+            } => {
+                let words = [system.as_deref(), code.as_deref(), unit.as_deref()];
+                self.number(span, scaled.as_ref(), words, marks)?;
+            }
+            IndexValue::Words(words) => {
+                let sql = "INSERT INTO index_text VALUES (?1,?2,?3,?4,?5,?6,?7,?8)";
                 self.write
                     .prepare_cached(sql)?
-                    .execute(params![self.rid, self.kind, self.param, &**uri, a, b, c, d])?;
+                    .execute(params![rid, kind, param, &**words, a, b, c, d])?;
             }
-            // Searched with the next issue: numbers, quantities, references to elsewhere.
-            IndexValue::Reference(_) | IndexValue::Number(_) | IndexValue::Quantity { .. } => {}
         }
+        Ok(())
+    }
+
+    fn uri(&self, uri: &str, [a, b, c, d]: [i64; 4]) -> Result<(), StoreError> {
+        let sql = "INSERT INTO index_uri VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)";
+        self.write.prepare_cached(sql)?.execute(params![
+            self.rid, self.kind, self.param, self.place, uri, a, b, c, d
+        ])?;
+        Ok(())
+    }
+
+    fn number(
+        &self,
+        span: &Span,
+        scaled: Option<&(Span, Box<str>)>,
+        [system, code, unit]: [Option<&str>; 3],
+        [a, b, c, d]: [i64; 4],
+    ) -> Result<(), StoreError> {
+        // An open end is the last of all numbers.
+        let ends = |span: &Span| {
+            let end = |value: f64| value.clamp(f64::MIN, f64::MAX);
+            (end(span.low), end(span.high))
+        };
+        let (low, high) = ends(span);
+        let on_scale = scaled.map(|(span, _)| ends(span));
+        let sql = "INSERT INTO index_number \
+                   VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)";
+        self.write.prepare_cached(sql)?.execute(params![
+            self.rid,
+            self.kind,
+            self.param,
+            self.place,
+            low,
+            high,
+            system,
+            code,
+            unit,
+            scaled.map(|(_, dimension)| &**dimension),
+            on_scale.map(|(low, _)| low),
+            on_scale.map(|(_, high)| high),
+            a,
+            b,
+            c,
+            d
+        ])?;
         Ok(())
     }
 }

@@ -182,7 +182,7 @@ fn steps(store: &SqliteStore, case: &Case, query: &str) -> Vec<String> {
             let wanted = query::patients_of(&plan);
             let settings = Settings::default();
             let lens = super::search::lens(read, case, settings, &names, wanted.as_deref())?;
-            let sql = query::page(query::matching(&lens, &plan), Order::of(&plan), 50, None);
+            let sql = query::page(query::matching(&lens, &plan), &Order::of(&plan), 50, None);
             let mut explained = read.prepare(&format!("EXPLAIN QUERY PLAN {}", sql.text))?;
             let values = rusqlite::params_from_iter(sql.values.iter());
             let steps = explained.query_map(values, |row| row.get(3))?;
