@@ -9,7 +9,7 @@ pub use order::{Order, page};
 
 use super::{
     sql::Sql,
-    visible::{Entry, Lens},
+    visible::{Alias, Entry, Lens},
 };
 use crate::{
     fhir::{Key, Kind, Kinds},
@@ -23,8 +23,12 @@ use filter::Level;
 
 /// The records that a plan matches, as `rid, kind, id` and the sort values `v0`, `v1`, ….
 pub fn matching(lens: &Lens, plan: &Plan) -> Sql {
+    let r = Alias {
+        name: "r",
+        kind: plan.kind,
+    };
     let mut sql = Sql::text("SELECT r.rid AS rid, r.kind AS kind, r.id AS id");
-    sql.add(order::values(lens, &plan.sort));
+    sql.add(order::values(lens, r, &plan.sort));
     sql.push(" FROM record r WHERE ");
     let mut pieces = Vec::new();
     // The sign keeps the engine from starting from the type, where there is something rarer.
@@ -38,9 +42,10 @@ pub fn matching(lens: &Lens, plan: &Plan) -> Sql {
     if plan.kinds != Kinds::ALL {
         pieces.push(Sql::kinds(&format!("{sign}r.kind"), plan.kinds));
     }
-    pieces.push(lens.sees("r", None));
+    pieces.push(lens.sees(r, None));
+    let at = Level::of(plan.kind);
     let filters = plan.filters.iter();
-    pieces.extend(filters.map(|one| filter::filter(lens, one, Level(0))));
+    pieces.extend(filters.map(|one| filter::filter(lens, one, at)));
     sql.add(Sql::all(pieces));
     sql
 }

@@ -5,22 +5,31 @@ use super::compare::{
     begins, date, like, liked, local, number, quantity, string, texts, tokens, uri,
 };
 use crate::{
-    fhir::Kinds,
+    fhir::{Kind, Kinds},
     search::{
         filter::{Filter, Leg, ReferenceTest, Test},
         params::{Param, ParamId, ParamType},
     },
     store::{
         sql::Sql,
-        visible::{Entry, Lens},
+        visible::{Alias, Entry, Lens},
     },
 };
 
 /// A level of hops: the aliases of its record and of the entry that is asked.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Level(pub(super) usize);
+pub(super) struct Level {
+    depth: usize,
+    /// The one type that its record can have.
+    kind: Option<Kind>,
+}
 
 impl Level {
+    /// What is searched.
+    pub(super) fn of(kind: Option<Kind>) -> Level {
+        Level { depth: 0, kind }
+    }
+
     pub(super) fn r(self) -> String {
         self.alias("r")
     }
@@ -30,14 +39,26 @@ impl Level {
     }
 
     fn alias(self, letter: &str) -> String {
-        match self.0 {
+        match self.depth {
             0 => letter.to_owned(),
             level => format!("{letter}{level}"),
         }
     }
 
-    fn deeper(self) -> Level {
-        Level(self.0 + 1)
+    fn deeper(self, kinds: Kinds) -> Level {
+        let mut kinds = kinds.iter();
+        let (first, more) = (kinds.next(), kinds.next());
+        Level {
+            depth: self.depth + 1,
+            kind: first.filter(|_| more.is_none()),
+        }
+    }
+
+    /// Whether its record is seen and, where one is given, what is known of an entry of it.
+    fn seen(self, lens: &Lens) -> Sql {
+        let name = &self.r();
+        let kind = self.kind;
+        lens.sees(Alias { name, kind }, None)
     }
 }
 
@@ -214,13 +235,17 @@ fn exists(lens: &Lens, param: &Param, rows: Rows, says: Sql, at: Level) -> Sql {
         "EXISTS (SELECT 1 FROM {table} {e} WHERE {e}.rid = {r}.rid AND {e}.param = {} AND ",
         id.0
     ));
-    sql.add(Sql::all([says, known(lens, param, rows, &r, &e)]))
+    sql.add(Sql::all([says, known(lens, param, rows, at, &e)]))
         .push(")");
     sql
 }
 
 /// Whether an entry of a record that is seen may be known.
-fn known(lens: &Lens, param: &Param, rows: Rows, r: &str, e: &str) -> Sql {
+fn known(lens: &Lens, param: &Param, rows: Rows, at: Level, e: &str) -> Sql {
+    let r = Alias {
+        name: &at.r(),
+        kind: at.kind,
+    };
     let seen = lens.sees_also(r, entry(param, rows, e));
     if !rows.is_beside {
         return seen;
@@ -270,7 +295,7 @@ fn together(lens: &Lens, param: &Param, parts: &[Filter], at: Level) -> Sql {
             }
         }
         pieces.push(says);
-        pieces.push(known(lens, part.param, rows, &r, &e));
+        pieces.push(known(lens, part.param, rows, at, &e));
     }
     let mut sql = Sql::text(&format!("EXISTS (SELECT 1 FROM {} WHERE ", from.join(", ")));
     sql.add(Sql::all(pieces)).push(")");
@@ -279,7 +304,7 @@ fn together(lens: &Lens, param: &Param, parts: &[Filter], at: Level) -> Sql {
 
 /// Whether the reference leads to a record that is seen and passes.
 fn chain(lens: &Lens, param: &Param, leg: &Leg, at: Level) -> Sql {
-    let (r, e, there) = (at.r(), at.e(), at.deeper());
+    let (r, e, there) = (at.r(), at.e(), at.deeper(leg.kinds));
     let target = there.r();
     let rows = Rows::of(param, "index_reference");
     let mut sql = Sql::text(&format!(
@@ -289,8 +314,8 @@ fn chain(lens: &Lens, param: &Param, leg: &Leg, at: Level) -> Sql {
     ));
     sql.add(Sql::all([
         Sql::kinds(&format!("{e}.target_kind"), leg.kinds),
-        known(lens, param, rows, &r, &e),
-        lens.sees(&target, None),
+        known(lens, param, rows, at, &e),
+        there.seen(lens),
         filter(lens, &leg.filter, there),
     ]))
     .push(")");
@@ -299,7 +324,8 @@ fn chain(lens: &Lens, param: &Param, leg: &Leg, at: Level) -> Sql {
 
 /// Whether a record that is seen refers here and passes.
 fn has(lens: &Lens, by: &Param, inner: &Filter, at: Level) -> Sql {
-    let (r, e, there) = (at.r(), at.e(), at.deeper());
+    let of = Kinds::NONE.with(by.base);
+    let (r, e, there) = (at.r(), at.e(), at.deeper(of));
     let source = there.r();
     let rows = Rows::of(by, "index_reference");
     let mut sql = Sql::text(&format!(
@@ -309,8 +335,8 @@ fn has(lens: &Lens, by: &Param, inner: &Filter, at: Level) -> Sql {
         by.base.number()
     ));
     sql.add(Sql::all([
-        known(lens, by, rows, &source, &e),
-        lens.sees(&source, None),
+        known(lens, by, rows, there, &e),
+        there.seen(lens),
         filter(lens, inner, there),
     ]))
     .push(")");
@@ -330,7 +356,7 @@ pub(super) fn start(filters: &[Filter], kinds: Kinds) -> Option<Sql> {
     ranked.sort_by_key(|(rank, _)| *rank);
     ranked
         .into_iter()
-        .find_map(|(_, filter)| candidates(filter.param, &filter.test, kinds, Level(0)))
+        .find_map(|(_, filter)| candidates(filter.param, &filter.test, kinds, Level::of(None)))
 }
 
 /// How many records a test is likely to leave; less is fewer. `None` where it can't be looked up.
@@ -374,9 +400,14 @@ fn candidates(param: &Param, test: &Test, kinds: Kinds, at: Level) -> Option<Sql
             Some(sql)
         }
         Test::Chain(legs) => {
-            let targets = legs
-                .iter()
-                .map(|leg| candidates(leg.filter.param, &leg.filter.test, leg.kinds, at.deeper()));
+            let targets = legs.iter().map(|leg| {
+                candidates(
+                    leg.filter.param,
+                    &leg.filter.test,
+                    leg.kinds,
+                    at.deeper(leg.kinds),
+                )
+            });
             let targets = union(targets.collect::<Option<Vec<Sql>>>()?)?;
             let mut sql = under(Rows::of(param, "index_reference"), kinds, &e, "rid");
             sql.push(&format!("{e}.target IN (")).add(targets).push(")");
@@ -384,7 +415,7 @@ fn candidates(param: &Param, test: &Test, kinds: Kinds, at: Level) -> Option<Sql
         }
         Test::Has(filter) => {
             let of = Kinds::NONE.with(param.base);
-            let sources = candidates(filter.param, &filter.test, of, at.deeper())?;
+            let sources = candidates(filter.param, &filter.test, of, at.deeper(of))?;
             let mut sql = under(Rows::of(param, "index_reference"), of, &e, "target");
             sql.push(&format!("{e}.rid IN (")).add(sources).push(")");
             Some(sql)

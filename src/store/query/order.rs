@@ -1,7 +1,7 @@
 //! The order of pages: any number of keys, records without a value last, then by name, so that a page
 //! continues where the last one ended whatever was written meanwhile.
 
-use super::filter::{Level, updated};
+use super::filter::updated;
 use crate::{
     search::{
         params::{ID, LAST_UPDATED, ParamType},
@@ -10,7 +10,7 @@ use crate::{
     store::{
         Position, SortValue,
         sql::Sql,
-        visible::{Entry, Lens},
+        visible::{Alias, Entry, Lens},
     },
 };
 
@@ -30,6 +30,11 @@ impl Order {
             return Order::Name;
         }
         Order::Values(plan.sort.iter().map(|key| key.descending).collect())
+    }
+
+    /// How many values a place in it has.
+    pub fn keys(&self) -> usize {
+        self.falling().len()
     }
 
     fn falling(&self) -> &[bool] {
@@ -93,18 +98,18 @@ fn after(from: &Position, falling: &[bool]) -> Sql {
 }
 
 /// The sort values of the record `r`, as columns `v0`, `v1`, each after a comma.
-pub(super) fn values(lens: &Lens, keys: &[SortKey]) -> Sql {
+pub(super) fn values(lens: &Lens, r: Alias<'_>, keys: &[SortKey]) -> Sql {
     let mut sql = Sql::default();
     for (at, key) in keys.iter().enumerate() {
         sql.push(", ")
-            .add(value(lens, key))
+            .add(value(lens, r, key))
             .push(&format!(" AS v{at}"));
     }
     sql
 }
 
 /// The least, or for a falling order the greatest, of what the requester may know.
-fn value(lens: &Lens, key: &SortKey) -> Sql {
+fn value(lens: &Lens, r: Alias<'_>, key: &SortKey) -> Sql {
     let param = key.param;
     match param.code {
         ID => return Sql::text("r.id"),
@@ -124,16 +129,16 @@ fn value(lens: &Lens, key: &SortKey) -> Sql {
         ParamType::Token | ParamType::Composite => ("index_token", "e.code"),
     };
     let of = if key.descending { "max" } else { "min" };
-    let e = Level(0).e();
+    let e = "e";
     let mut sql = Sql::text(&format!(
         "(SELECT {of}({column}) FROM {table} {e} WHERE {e}.rid = r.rid AND {e}.param = {} AND ",
         param.id.0
     ));
     let entry = Entry {
-        alias: &e,
+        alias: e,
         param,
         is_reference: table == "index_reference",
     };
-    sql.add(lens.sees_also("r", entry)).push(")");
+    sql.add(lens.sees_also(r, entry)).push(")");
     sql
 }

@@ -13,16 +13,17 @@ use crate::{
     },
     store::{
         StoreError,
+        session::Session,
         sources::{self, Source},
+        sql::{Value, values},
         subjects::Named,
     },
 };
-use rusqlite::{Connection, params};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Takes away the index entries of a record.
-pub fn clear(write: &Connection, rid: i64) -> Result<(), StoreError> {
-    for sql in [
+pub fn clear(write: &dyn Session, rid: i64) -> Result<(), StoreError> {
+    const ALL: &[&str] = &[
         "DELETE FROM index_token WHERE rid = ?1",
         "DELETE FROM index_date WHERE rid = ?1",
         "DELETE FROM index_string WHERE rid = ?1",
@@ -31,45 +32,43 @@ pub fn clear(write: &Connection, rid: i64) -> Result<(), StoreError> {
         "DELETE FROM index_number WHERE rid = ?1",
         "DELETE FROM index_text WHERE rid = ?1",
         "DELETE FROM part WHERE rid = ?1",
-    ] {
-        write.prepare_cached(sql)?.execute([rid])?;
-    }
-    Ok(())
+    ];
+    write.sweep(ALL, rid)
 }
 
 /// What its parts reveal.
-pub fn parts(write: &Connection, rid: i64, parts: &[Marks]) -> Result<(), StoreError> {
-    let mut sql = write.prepare_cached("INSERT INTO part VALUES (?1, ?2, ?3, ?4, ?5)")?;
+pub fn parts(write: &dyn Session, rid: i64, parts: &[Marks]) -> Result<(), StoreError> {
+    let mut rows = Rows::of("part", 5);
     for marks in parts {
-        sql.execute(params![
-            rid,
-            marks.labels.column(),
-            marks.conditional.column(),
-            marks.protected.column(),
-            marks.conditional_protected.column()
-        ])?;
+        rows.add(values![rid], &[], *marks);
     }
-    Ok(())
+    rows.insert(write)
 }
 
 /// What the record points at.
-pub fn references(write: &Connection, rid: i64, resource: &Resource) -> Result<(), StoreError> {
-    let mut sql = write.prepare_cached(
-        "INSERT INTO reference (rid, target, needed) VALUES (?1, ?2, ?3) \
-         ON CONFLICT (rid, target) DO UPDATE SET needed = max(needed, excluded.needed)",
-    )?;
+pub fn references(write: &dyn Session, rid: i64, resource: &Resource) -> Result<(), StoreError> {
+    let mut needed: BTreeMap<i64, bool> = BTreeMap::new();
     for reference in &resource.found().references {
         if let Some(key) = reference.target.local() {
-            let needed = faces::needs(resource, &reference.path);
-            sql.execute(params![rid, keys::locate(write, key)?, needed])?;
+            let target = needed.entry(keys::locate(write, key)?).or_default();
+            *target |= faces::needs(resource, &reference.path);
         }
     }
-    Ok(())
+    let values: Vec<Value> = needed
+        .into_iter()
+        .flat_map(|(target, needed)| values![rid, target, needed])
+        .collect();
+    write.insert(
+        "INSERT INTO reference (rid, target, needed) VALUES",
+        3,
+        &values,
+        "",
+    )
 }
 
 /// Whose record it is, and whom it names.
 pub fn patients(
-    write: &Connection,
+    write: &dyn Session,
     rid: i64,
     key: &Key,
     named: &[Named],
@@ -83,26 +82,22 @@ pub fn patients(
 
 /// One row of [`patients`].
 pub fn patient_row(
-    write: &Connection,
+    write: &dyn Session,
     rid: i64,
     key: &Key,
     patient: i64,
     own: bool,
 ) -> Result<(), StoreError> {
-    write
-        .prepare_cached("INSERT OR IGNORE INTO patient_state (patient) VALUES (?1)")?
-        .execute([patient])?;
-    write
-        .prepare_cached(
-            "INSERT INTO record_patient (rid, patient, own, kind) VALUES (?1, ?2, ?3, ?4)",
-        )?
-        .execute(params![rid, patient, own, key.kind.number()])?;
+    let sql = "INSERT INTO patient_state (patient) VALUES (?1) ON CONFLICT DO NOTHING";
+    write.run(sql, &values![patient])?;
+    let sql = "INSERT INTO record_patient (rid, patient, own, kind) VALUES (?1, ?2, ?3, ?4)";
+    write.run(sql, &values![rid, patient, own, key.kind.number()])?;
     Ok(())
 }
 
 /// What the record is found by, each entry with the labels of the element that says it.
 pub fn index(
-    write: &Connection,
+    write: &dyn Session,
     rid: i64,
     key: &Key,
     resource: &Resource,
@@ -110,49 +105,14 @@ pub fn index(
 ) -> Result<(), StoreError> {
     let found = entries(resource, None);
     let lasting = Lasting::of(resource, labelled);
-    let mut texts: Vec<(ParamId, Marks, BTreeSet<&str>)> = Vec::new();
+    let mut rows = Index::of(rid, key);
     for entry in &found {
         for marks in lasting.marks(entry) {
-            // The words of all texts under the same labels are one row.
-            if let IndexValue::Words(words) = &entry.value {
-                let words = words.split(' ').filter(|word| !word.is_empty());
-                let same = |(param, known, _): &&mut (ParamId, Marks, _)| {
-                    *param == entry.param && *known == marks
-                };
-                match texts.iter_mut().find(same) {
-                    Some((.., all)) => all.extend(words),
-                    None => texts.push((entry.param, marks, words.collect())),
-                }
-                continue;
-            }
-            let row = Row {
-                write,
-                rid,
-                kind: key.kind.number(),
-                param: i64::from(entry.param.0),
-                place: i64::from(entry.place),
-                marks,
-            };
-            row.insert(&entry.value)?;
+            rows.add(write, entry, marks)?;
         }
     }
-    for (param, marks, words) in texts {
-        let mut all = String::new();
-        for word in words {
-            all.push(' ');
-            all.push_str(word);
-        }
-        let row = Row {
-            write,
-            rid,
-            kind: key.kind.number(),
-            param: i64::from(param.0),
-            place: 0,
-            marks,
-        };
-        row.insert(&IndexValue::Words(all.into()))?;
-    }
-    Ok(())
+    rows.texts();
+    rows.insert(write)
 }
 
 /// The most parts of a record that are cut one by one to see which entries go with them.
@@ -256,38 +216,84 @@ impl<'l> Lasting<'l> {
     }
 }
 
-struct Row<'w> {
-    write: &'w Connection,
-    rid: i64,
-    kind: i64,
-    param: i64,
-    place: i64,
-    marks: Marks,
+/// Rows of one table, each ending in the columns of marks.
+struct Rows {
+    table: &'static str,
+    width: usize,
+    values: Vec<Value>,
 }
 
-impl Row<'_> {
-    fn insert(&self, value: &IndexValue) -> Result<(), StoreError> {
-        let Marks {
-            labels,
-            conditional,
-            protected,
-            conditional_protected,
-            ..
-        } = self.marks;
-        let marks = [
-            labels.column(),
-            conditional.column(),
-            protected.column(),
-            conditional_protected.column(),
-        ];
-        let [a, b, c, d] = marks;
-        let Row {
+impl Rows {
+    fn of(table: &'static str, width: usize) -> Rows {
+        Rows {
+            table,
+            width,
+            values: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, of: impl IntoIterator<Item = Value>, said: &[Value], marks: Marks) {
+        self.values.extend(of);
+        self.values.extend_from_slice(said);
+        self.values.extend(values![
+            marks.labels.column(),
+            marks.conditional.column(),
+            marks.protected.column(),
+            marks.conditional_protected.column(),
+        ]);
+    }
+
+    fn insert(&self, write: &dyn Session) -> Result<(), StoreError> {
+        let into = format!("INSERT INTO {} VALUES", self.table);
+        write.insert(&into, self.width, &self.values, "")
+    }
+}
+
+/// The index entries of one record, by table.
+struct Index {
+    rid: i64,
+    kind: i64,
+    token: Rows,
+    date: Rows,
+    string: Rows,
+    reference: Rows,
+    uri: Rows,
+    number: Rows,
+    text: Rows,
+    /// Words by parameter and labels: those of all texts under the same labels are one row.
+    words: Vec<(ParamId, Marks, BTreeSet<Box<str>>)>,
+}
+
+impl Index {
+    fn of(rid: i64, key: &Key) -> Index {
+        Index {
             rid,
-            kind,
+            kind: key.kind.number(),
+            token: Rows::of("index_token", 11),
+            date: Rows::of("index_date", 10),
+            string: Rows::of("index_string", 10),
+            reference: Rows::of("index_reference", 10),
+            uri: Rows::of("index_uri", 9),
+            number: Rows::of("index_number", 16),
+            text: Rows::of("index_text", 8),
+            words: Vec::new(),
+        }
+    }
+
+    fn add(
+        &mut self,
+        write: &dyn Session,
+        entry: &IndexEntry,
+        marks: Marks,
+    ) -> Result<(), StoreError> {
+        let IndexEntry {
             param,
             place,
+            value,
             ..
-        } = self;
+        } = entry;
+        let under = |param: u32| values![self.rid, self.kind, param, u32::from(*place)];
+        let of = under(param.0);
         match value {
             IndexValue::Token {
                 system,
@@ -295,53 +301,36 @@ impl Row<'_> {
                 text,
                 role,
             } => {
-                let param = match role {
-                    TokenRole::Plain | TokenRole::Logical => *param,
-                    TokenRole::Typed => param ^ i64::from(OF_TYPE),
-                    TokenRole::Beside => param ^ i64::from(BESIDE),
-                };
-                let sql = "INSERT INTO index_token VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)";
-                let (system, text) = (system.as_deref(), text.as_deref());
-                self.write.prepare_cached(sql)?.execute(params![
-                    rid, kind, param, place, system, &**code, text, a, b, c, d
-                ])?;
+                let of = under(match role {
+                    TokenRole::Plain | TokenRole::Logical => param.0,
+                    TokenRole::Typed => param.0 ^ OF_TYPE,
+                    TokenRole::Beside => param.0 ^ BESIDE,
+                });
+                let said = values![system.as_deref(), &**code, text.as_deref()];
+                self.token.add(of, &said, marks);
             }
             IndexValue::Date(Interval { start, end }) => {
-                let sql = "INSERT INTO index_date VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)";
-                self.write
-                    .prepare_cached(sql)?
-                    .execute(params![rid, kind, param, place, start, end, a, b, c, d])?;
+                self.date.add(of, &values![*start, *end], marks);
             }
             IndexValue::String { folded, exact } => {
-                let sql = "INSERT INTO index_string VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)";
                 let exact = exact.as_deref().unwrap_or(folded);
-                self.write.prepare_cached(sql)?.execute(params![
-                    rid, kind, param, place, &**folded, exact, a, b, c, d
-                ])?;
+                self.string.add(of, &values![&**folded, exact], marks);
             }
             IndexValue::Reference(Target::Local(key)) => {
-                let sql = "INSERT INTO index_reference VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)";
-                let target = keys::locate(self.write, key)?;
-                self.write.prepare_cached(sql)?.execute(params![
-                    rid,
-                    kind,
-                    param,
-                    place,
-                    target,
-                    key.kind.number(),
-                    a,
-                    b,
-                    c,
-                    d
-                ])?;
+                let said = values![keys::locate(write, key)?, key.kind.number()];
+                self.reference.add(of, &said, marks);
             }
             IndexValue::Reference(
                 Target::Elsewhere(uri) | Target::Urn(uri) | Target::Conditional(uri),
             )
-            | IndexValue::Uri(uri) => self.uri(uri, marks)?,
+            | IndexValue::Uri(uri) => self.uri.add(of, &values![&**uri], marks),
             // It is there, but no query can name it.
-            IndexValue::Reference(Target::Contained(id)) => self.uri(&format!("#{id}"), marks)?,
-            IndexValue::Number(span) => self.number(span, None, [None; 3], marks)?,
+            IndexValue::Reference(Target::Contained(id)) => {
+                self.uri.add(of, &values![format!("#{id}")], marks);
+            }
+            IndexValue::Number(span) => {
+                self.number.add(of, &numbers(span, [None; 3], None), marks);
+            }
             IndexValue::Quantity {
                 span,
                 scaled,
@@ -349,74 +338,81 @@ impl Row<'_> {
                 code,
                 unit,
             } => {
-                let words = [system.as_deref(), code.as_deref(), unit.as_deref()];
-                self.number(span, scaled.as_ref(), words, marks)?;
+                let unit = [system.as_deref(), code.as_deref(), unit.as_deref()];
+                let said = numbers(span, unit, scaled.as_ref());
+                self.number.add(of, &said, marks);
             }
             IndexValue::Words(words) => {
-                let sql = "INSERT INTO index_text VALUES (?1,?2,?3,?4,?5,?6,?7,?8)";
-                self.write
-                    .prepare_cached(sql)?
-                    .execute(params![rid, kind, param, &**words, a, b, c, d])?;
+                let words = words.split(' ').filter(|word| !word.is_empty());
+                let words = words.map(Into::into);
+                let same = |(other, known, _): &&mut (ParamId, Marks, _)| {
+                    other == param && *known == marks
+                };
+                match self.words.iter_mut().find(same) {
+                    Some((.., all)) => all.extend(words),
+                    None => self.words.push((*param, marks, words.collect())),
+                }
             }
         }
         Ok(())
     }
 
-    fn uri(&self, uri: &str, [a, b, c, d]: [i64; 4]) -> Result<(), StoreError> {
-        let sql = "INSERT INTO index_uri VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)";
-        self.write.prepare_cached(sql)?.execute(params![
-            self.rid, self.kind, self.param, self.place, uri, a, b, c, d
-        ])?;
-        Ok(())
+    /// The rows of words, once all are known.
+    fn texts(&mut self) {
+        for (param, marks, words) in std::mem::take(&mut self.words) {
+            let mut all = String::new();
+            for word in words {
+                all.push(' ');
+                all.push_str(&word);
+            }
+            let of = values![self.rid, self.kind, param.0];
+            self.text.add(of, &values![all], marks);
+        }
     }
 
-    fn number(
-        &self,
-        span: &Span,
-        scaled: Option<&(Span, Box<str>)>,
-        [system, code, unit]: [Option<&str>; 3],
-        [a, b, c, d]: [i64; 4],
-    ) -> Result<(), StoreError> {
-        // An open end is the last of all numbers.
-        let ends = |span: &Span| {
-            let end = |value: f64| value.clamp(f64::MIN, f64::MAX);
-            (end(span.low), end(span.high))
-        };
-        let (low, high) = ends(span);
-        let on_scale = scaled.map(|(span, _)| ends(span));
-        let sql = "INSERT INTO index_number \
-                   VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)";
-        self.write.prepare_cached(sql)?.execute(params![
-            self.rid,
-            self.kind,
-            self.param,
-            self.place,
-            low,
-            high,
-            system,
-            code,
-            unit,
-            scaled.map(|(_, dimension)| &**dimension),
-            on_scale.map(|(low, _)| low),
-            on_scale.map(|(_, high)| high),
-            a,
-            b,
-            c,
-            d
-        ])?;
-        Ok(())
+    fn insert(&self, write: &dyn Session) -> Result<(), StoreError> {
+        let all = [
+            &self.token,
+            &self.date,
+            &self.string,
+            &self.reference,
+            &self.uri,
+            &self.number,
+            &self.text,
+        ];
+        all.into_iter().try_for_each(|rows| rows.insert(write))
     }
 }
 
+/// The columns of a number: as written, its unit, and on the scale of the unit's dimension. An open end
+/// is the last of all numbers.
+fn numbers(
+    span: &Span,
+    [system, code, unit]: [Option<&str>; 3],
+    scaled: Option<&(Span, Box<str>)>,
+) -> [Value; 8] {
+    let end = |value: f64| value.clamp(f64::MIN, f64::MAX);
+    values![
+        end(span.low),
+        end(span.high),
+        system,
+        code,
+        unit,
+        scaled.map(|(_, dimension)| &**dimension),
+        scaled.map(|(span, _)| end(span.low)),
+        scaled.map(|(span, _)| end(span.high)),
+    ]
+}
+
 /// What relations are derived from.
-pub fn sources(write: &Connection, rid: i64, resource: &Resource) -> Result<(), StoreError> {
+pub fn sources(write: &dyn Session, rid: i64, resource: &Resource) -> Result<(), StoreError> {
     for source in sources::sources(resource) {
         source_row(write, rid, &source)?;
     }
     Ok(())
 }
 
-fn source_row(write: &Connection, rid: i64, source: &Source) -> Result<(), StoreError> {
+fn source_row(write: &dyn Session, rid: i64, source: &Source) -> Result<(), StoreError> {
     let locate = |key: &Key| keys::locate(write, key);
     let maybe = |key: &Option<Key>| key.as_ref().map(locate).transpose();
     match source {
@@ -428,16 +424,16 @@ fn source_row(write: &Connection, rid: i64, source: &Source) -> Result<(), Store
             period,
         } => {
             let sql = "INSERT INTO coverage VALUES (?1,?2,?3,?4,?5,?6,?7)";
-            let values = params![
+            let values = values![
                 rid,
                 locate(beneficiary)?,
                 maybe(subscriber)?,
                 maybe(payor)?,
-                active,
+                *active,
                 period.start,
                 period.end
             ];
-            write.prepare_cached(sql)?.execute(values)?;
+            write.run(sql, &values)?;
         }
         Source::Authority {
             patient,
@@ -445,14 +441,12 @@ fn source_row(write: &Connection, rid: i64, source: &Source) -> Result<(), Store
             period,
         } => {
             let sql = "INSERT INTO authority VALUES (?1,?2,?3,?4,?5)";
-            let values = params![rid, locate(patient)?, &**kind, period.start, period.end];
-            write.prepare_cached(sql)?.execute(values)?;
+            let values = values![rid, locate(patient)?, &**kind, period.start, period.end];
+            write.run(sql, &values)?;
         }
         Source::Link { one, other } => {
             let sql = "INSERT INTO link VALUES (?1,?2,?3)";
-            write
-                .prepare_cached(sql)?
-                .execute([rid, locate(one)?, locate(other)?])?;
+            write.run(sql, &values![rid, locate(one)?, locate(other)?])?;
         }
         Source::Flag {
             patient,
@@ -461,7 +455,7 @@ fn source_row(write: &Connection, rid: i64, source: &Source) -> Result<(), Store
             period,
         } => {
             let sql = "INSERT INTO flag VALUES (?1,?2,?3,?4,?5,?6)";
-            let values = params![
+            let values = values![
                 rid,
                 locate(patient)?,
                 &**code,
@@ -469,7 +463,7 @@ fn source_row(write: &Connection, rid: i64, source: &Source) -> Result<(), Store
                 period.start,
                 period.end
             ];
-            write.prepare_cached(sql)?.execute(values)?;
+            write.run(sql, &values)?;
         }
         Source::Grant {
             requester,
@@ -479,41 +473,39 @@ fn source_row(write: &Connection, rid: i64, source: &Source) -> Result<(), Store
             period,
         } => {
             let sql = "INSERT INTO access_grant VALUES (?1,?2,?3,?4,?5,?6,?7)";
-            let values = params![
+            let values = values![
                 rid,
                 locate(requester)?,
                 locate(reach)?,
-                purposes,
+                *purposes,
                 serde_json::to_string(kinds).map_err(|_| StoreError::Damaged)?,
                 period.start,
                 period.end
             ];
-            write.prepare_cached(sql)?.execute(values)?;
+            write.run(sql, &values)?;
         }
         Source::Member { patient, period } => {
             let sql = "INSERT INTO membership VALUES (?1,?2,?3,?4)";
-            write.prepare_cached(sql)?.execute(params![
-                rid,
-                locate(patient)?,
-                period.start,
-                period.end
-            ])?;
+            write.run(
+                sql,
+                &values![rid, locate(patient)?, period.start, period.end],
+            )?;
         }
         Source::PsychotherapyRequest { patient, requester } => {
             let sql = "INSERT INTO psychotherapy_request VALUES (?1,?2,?3)";
-            write
-                .prepare_cached(sql)?
-                .execute([rid, locate(patient)?, locate(requester)?])?;
+            write.run(sql, &values![rid, locate(patient)?, locate(requester)?])?;
         }
         Source::PartOf(parent) => {
-            write
-                .prepare_cached("INSERT INTO part_of VALUES (?1,?2)")?
-                .execute([rid, locate(parent)?])?;
+            write.run(
+                "INSERT INTO part_of VALUES (?1,?2)",
+                &values![rid, locate(parent)?],
+            )?;
         }
         Source::Managed(organization) => {
-            write
-                .prepare_cached("INSERT INTO managed VALUES (?1,?2)")?
-                .execute([rid, locate(organization)?])?;
+            write.run(
+                "INSERT INTO managed VALUES (?1,?2)",
+                &values![rid, locate(organization)?],
+            )?;
         }
     }
     Ok(())
@@ -521,7 +513,7 @@ fn source_row(write: &Connection, rid: i64, source: &Source) -> Result<(), Store
 
 /// A compiled Consent, its recipients, and the records that it names.
 pub fn directive(
-    write: &Connection,
+    write: &dyn Session,
     rid: i64,
     directive: &Directive,
     review: Option<&str>,
@@ -530,23 +522,26 @@ pub fn directive(
     let body = serde_json::to_string(directive).map_err(|_| StoreError::Damaged)?;
     let category = serde_json::to_value(directive.category).map_err(|_| StoreError::Damaged)?;
     let category = category.as_str().unwrap_or_default().to_owned();
-    write
-        .prepare_cached("INSERT INTO directive VALUES (?1,?2,?3,?4,?5)")?
-        .execute(params![rid, patient, category, body, review])?;
+    write.run(
+        "INSERT INTO directive VALUES (?1,?2,?3,?4,?5)",
+        &values![rid, patient, category, body, review],
+    )?;
     for actor in directive
         .permits
         .iter()
         .filter_map(|permit| permit.on.actors.as_ref())
         .flatten()
     {
-        write
-            .prepare_cached("INSERT INTO directive_actor VALUES (?1,?2,?3)")?
-            .execute([rid, patient, keys::locate(write, actor)?])?;
+        write.run(
+            "INSERT INTO directive_actor VALUES (?1,?2,?3)",
+            &values![rid, patient, keys::locate(write, actor)?],
+        )?;
     }
     for named in &directive.names {
-        write
-            .prepare_cached("INSERT INTO directive_names VALUES (?1,?2)")?
-            .execute([rid, keys::locate(write, named)?])?;
+        write.run(
+            "INSERT INTO directive_names VALUES (?1,?2)",
+            &values![rid, keys::locate(write, named)?],
+        )?;
     }
     Ok(())
 }

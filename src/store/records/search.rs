@@ -19,11 +19,12 @@ use crate::{
     store::{
         Found, Page, Position, SortValue, StoreError,
         query::{self, Hop, Order},
-        sql::{Sql, Value},
+        session::{Column, Session},
+        sql::Sql,
         visible::Lens,
     },
 };
-use rusqlite::{Connection, params_from_iter, types::ToSqlOutput};
+
 use std::collections::HashSet;
 
 /// The most records that one include brings, in either direction.
@@ -105,7 +106,7 @@ pub fn search(
 /// What comes along with the matches: each include from them, those that iterate from what came along
 /// too.
 fn along(
-    read: &Connection,
+    read: &dyn Session,
     lens: &Lens,
     plan: &Plan,
     matched: &[i64],
@@ -158,7 +159,7 @@ fn hops(include: &Include, kinds: Kinds) -> Vec<Hop> {
         .collect()
 }
 
-fn kinds_of(read: &Connection, rids: &[i64]) -> Result<Kinds, StoreError> {
+fn kinds_of(read: &dyn Session, rids: &[i64]) -> Result<Kinds, StoreError> {
     let mut sql = Sql::text("SELECT DISTINCT kind FROM record WHERE ");
     sql.add(Sql::numbers("rid", rids));
     let kinds = numbers(read, &sql)?;
@@ -214,7 +215,7 @@ pub fn named(
     let mut rids = Vec::new();
     for some in wanted.chunks(200) {
         let sql = query::page(query::named(&lens, some), &Order::Name, 200, None);
-        rids.extend(rows_of(read, &sql)?.into_iter().map(|row| row.rid));
+        rids.extend(rows_of(read, &sql, 0)?.into_iter().map(|row| row.rid));
     }
     seal(read, case, settings, &names, &rids, &[], &mut page)?;
     Ok(page)
@@ -227,14 +228,15 @@ struct Matched {
 
 /// The numbers of one page; `page.next` where there is another.
 fn fill(
-    read: &Connection,
+    read: &dyn Session,
     page: &mut Page,
     inner: Sql,
     order: &Order,
     count: u16,
     from: Option<&Position>,
 ) -> Result<Vec<i64>, StoreError> {
-    let mut matched = rows_of(read, &query::page(inner, order, u32::from(count), from))?;
+    let sql = query::page(inner, order, u32::from(count), from);
+    let mut matched = rows_of(read, &sql, order.keys())?;
     if matched.len() > usize::from(count) {
         matched.truncate(usize::from(count));
         page.next = matched.last().map(|last| last.position.clone());
@@ -290,7 +292,7 @@ fn seal(
 }
 
 /// All that the requester may see, for a query that names `wanted` patients, or none.
-pub(super) fn lens(
+pub fn lens(
     read: &Snapshot<'_>,
     case: &Case,
     settings: Settings,
@@ -391,56 +393,34 @@ fn generic(case: &Case, settings: Settings, standing: &Standing) -> Option<Lanes
     Some(lanes(case, settings, &standing.names, &towards))
 }
 
-fn everyone_in(read: &Connection) -> Result<Vec<i64>, StoreError> {
-    let mut query = read.prepare_cached("SELECT patient FROM patient_state")?;
-    Ok(query
-        .query_map([], |row| row.get(0))?
-        .collect::<Result<_, _>>()?)
+fn everyone_in(read: &dyn Session) -> Result<Vec<i64>, StoreError> {
+    read.numbers("SELECT patient FROM patient_state", &[])
 }
 
-impl rusqlite::ToSql for Value {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(match self {
-            Value::Integer(value) => ToSqlOutput::from(*value),
-            Value::Text(value) => ToSqlOutput::from(&**value),
-        })
-    }
+fn one_number(read: &dyn Session, sql: &Sql) -> Result<u64, StoreError> {
+    let number: i64 = read.one(&sql.text, &sql.values, |row| row.get(0))?;
+    Ok(number.unsigned_abs())
 }
 
-fn one_number(read: &Connection, sql: &Sql) -> Result<u64, StoreError> {
-    let mut query = read.prepare_cached(&sql.text)?;
-    Ok(query
-        .query_row(params_from_iter(sql.values.iter()), |row| {
-            row.get::<_, i64>(0)
-        })?
-        .unsigned_abs())
+fn numbers(read: &dyn Session, sql: &Sql) -> Result<Vec<i64>, StoreError> {
+    read.numbers(&sql.text, &sql.values)
 }
 
-fn numbers(read: &Connection, sql: &Sql) -> Result<Vec<i64>, StoreError> {
-    let mut query = read.prepare_cached(&sql.text)?;
-    Ok(query
-        .query_map(params_from_iter(sql.values.iter()), |row| row.get(0))?
-        .collect::<Result<_, _>>()?)
-}
-
-fn rows_of(read: &Connection, sql: &Sql) -> Result<Vec<Matched>, StoreError> {
-    use rusqlite::types::Value as Column;
-    let mut query = read.prepare_cached(&sql.text)?;
-    let columns = query.column_count();
-    let rows = query.query_map(params_from_iter(sql.values.iter()), |row| {
-        let values = (3..columns).map(|at| {
-            Ok(match row.get(at)? {
+/// The rows of a page in an order of so many keys.
+fn rows_of(read: &dyn Session, sql: &Sql, keys: usize) -> Result<Vec<Matched>, StoreError> {
+    read.all(&sql.text, &sql.values, |row| {
+        let values = (0..keys).map(|key| {
+            Ok(match row.column(3 + key)? {
                 Column::Integer(value) => Some(SortValue::Integer(value)),
                 Column::Real(value) => Some(SortValue::Real(value)),
-                Column::Text(value) => Some(SortValue::Text(value)),
+                Column::Text(value) => Some(SortValue::Text(value.to_owned())),
                 _ => None,
             })
         });
-        let values = values.collect::<rusqlite::Result<Vec<_>>>()?;
+        let values = values.collect::<Result<Vec<_>, StoreError>>()?;
         Ok(Matched {
             rid: row.get(0)?,
             position: Position::of(values, row.get(1)?, row.get(2)?),
         })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    })
 }
