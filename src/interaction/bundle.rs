@@ -2,6 +2,7 @@
 //! on this server. Pure. <https://hl7.org/fhir/R4/http.html#trules>
 
 mod reference;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -10,8 +11,8 @@ use crate::fhir::{
     json::Limits,
     outcome::{Issue, IssueType},
 };
-use reference::Names;
-pub use reference::relative;
+pub use reference::{Names, relative, resolve};
+pub use steps::{Step, Verb, condition, steps, version};
 use std::collections::HashMap;
 
 /// For whom a Bundle is taken apart.

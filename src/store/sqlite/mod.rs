@@ -1,6 +1,7 @@
 //! The embedded engine: SQLite through rusqlite. One writer; one read connection a thread, opened on
 //! first use; each question in one snapshot.
 
+mod history;
 mod index;
 mod keys;
 mod neighbours;
@@ -12,7 +13,9 @@ mod spread;
 mod standing;
 mod write;
 
-use super::{Batch, Found, Page, Position, Store, StoreError, WriteError, Written};
+use super::{
+    Batch, Found, Begin, History, Moment, Page, Position, Span, Store, StoreError, WriteError, Written,
+};
 use crate::{
     fhir::{Instant, Key},
     policy::{Case, Settings},
@@ -329,6 +332,28 @@ impl Store for SqliteStore {
         keys: &[Key],
     ) -> Result<Page, StoreError> {
         self.with(|read| search::named(read, case, settings, keys))
+    }
+
+    async fn versions(
+        &self,
+        case: &Case,
+        settings: Settings,
+        key: &Key,
+        from: Begin<'_>,
+        count: u16,
+    ) -> Result<Option<History>, StoreError> {
+        self.with(|read| history::versions(read, case, settings, key, from, count))
+    }
+
+    async fn moments(
+        &self,
+        case: &Case,
+        settings: Settings,
+        span: Span,
+        from: Option<&Position>,
+        count: u16,
+    ) -> Result<Vec<Moment>, StoreError> {
+        self.with(|read| history::moments(read, case, settings, span, from, count))
     }
 
     async fn write(&self, batch: Batch) -> Result<Vec<Written>, WriteError> {
