@@ -43,11 +43,7 @@ pub(crate) const KEYS: &[(&str, Shape, &str)] = &[
         Shape::Word(&["all", "organization"]),
         "all",
     ),
-    (
-        "integrity",
-        Shape::Word(&["relaxed", "strict"]),
-        "relaxed",
-    ),
+    ("integrity", Shape::Word(&["relaxed", "strict"]), "relaxed"),
     (
         "limits.body_bytes",
         Shape::Number(1024, 1 << 30),

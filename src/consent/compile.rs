@@ -141,6 +141,14 @@ impl Work {
             .filter_map(|policy| policy.uri.as_deref())
             .any(|uri| uri.split_once("hrex-consent.html#").is_some());
         match (by_rule, root) {
+            (Some(rule), Some(said)) if rule != said => {
+                // R4 knows no type at the root; one that says the opposite leaves open what is meant.
+                self.refuse(
+                    "policyRule and the type of the root provision contradict each other",
+                    "Consent.provision.type",
+                );
+                None
+            }
             (Some(answer), _) => Some(answer),
             (None, Some(answer)) if hrex || consent.policy_rule.is_none() => Some(answer),
             _ => {
@@ -486,6 +494,18 @@ mod tests {
         .unwrap_err();
         assert_eq!(refused.0.len(), 3);
         assert!(compile(&consent("restriction", "XX", "{}")).is_err());
+    }
+
+    #[test]
+    fn a_denial_at_the_root_is_not_read_as_the_rule_that_it_contradicts() {
+        let root = |rule: &str, kind: &str| {
+            let provision = format!(r#"{{"type":"{kind}",{PLAN}}}"#);
+            compile(&consent("restriction", rule, &provision))
+        };
+        assert!(root("OPTIN", "deny").is_err(), "nothing would be denied");
+        assert!(root("OPTOUT", "permit").is_err());
+        assert!(root("OPTIN", "permit").is_ok());
+        assert_eq!(root("OPTOUT", "deny").unwrap().unwrap().denies.len(), 1);
     }
 
     #[test]

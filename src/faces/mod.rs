@@ -52,7 +52,12 @@ const SPEAKS_OF_ALL: &[&str] = &[
     "description",
     "title",
     "comment",
+    "instantiatesCanonical",
+    "instantiatesUri",
 ];
+
+/// The same, for one type: elsewhere the element says who or what it is.
+const SPEAKS_OF_ALL_IN: &[(&str, &str)] = &[("CareTeam", "name")];
 
 fn is_required(resource: &Resource, name: &str) -> bool {
     let owner = SCHEMA.resource(resource.kind());
@@ -163,7 +168,11 @@ pub fn without(resource: &Resource, parts: &[&Part]) -> Option<Resource> {
     for part in parts {
         edits.remove(part.path.clone());
     }
-    for name in SPEAKS_OF_ALL {
+    let here = SPEAKS_OF_ALL_IN
+        .iter()
+        .filter(|(kind, _)| *kind == resource.kind().name())
+        .map(|(_, name)| name);
+    for name in SPEAKS_OF_ALL.iter().chain(here) {
         if let Some(path) = Path::member(resource.root(), name, None)
             && !is_required(resource, name)
         {

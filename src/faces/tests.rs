@@ -205,3 +205,17 @@ fn labels_say_their_codes_and_the_high_water_mark() {
         !said(Labels::PSYCHOTHERAPY_NOTE.and(Labels::NOTE_UNRELEASED)).contains("\"code\":\"\"")
     );
 }
+
+#[test]
+fn a_teams_name_goes_with_a_part_and_a_persons_stays() {
+    let named = |kind: &str, name: &str| {
+        let text = format!(
+            r#"{{"resourceType":"{kind}","id":"t","name":{name},"extension":[{{"url":"u","valueString":"x"}}]}}"#
+        );
+        let resource = resource(&text);
+        let left = without(&resource, &[&part(&resource, "extension", Some(0))]);
+        value(&left.unwrap()).get("name").is_some()
+    };
+    assert!(!named("CareTeam", r#""Recovery team""#));
+    assert!(named("Patient", r#"[{"family":"x"}]"#));
+}

@@ -45,7 +45,7 @@ pub mod rework;
 
 pub use disclose::{Disclosed, Disclosure, disclose};
 pub use journal::{Asked, Entry, EntryRecord, Journal, JournalError};
-pub use record::{Damaged, Released, Row, Sealed, canonical, seal};
 pub use past::seal_past;
-pub use rework::{Unworkable, rework};
+pub use record::{Damaged, Released, Row, Sealed, canonical, seal};
 pub use release::{amend, release};
+pub use rework::{Unworkable, rework};

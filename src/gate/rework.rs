@@ -161,10 +161,7 @@ fn spliced<'b>(
     let (rest, new) = (shown.get(start..)?, changed.get(start..)?);
     let end = rest.iter().rev().zip(new.iter().rev());
     let end = end.take_while(equal).count();
-    let (old, new) = (
-        rest.get(..rest.len() - end)?,
-        new.get(..new.len() - end)?,
-    );
+    let (old, new) = (rest.get(..rest.len() - end)?, new.get(..new.len() - end)?);
     // Where each shown entry stands in the whole.
     let mut next = 0;
     let mut places: Vec<Option<usize>> = Vec::new();
@@ -210,8 +207,7 @@ mod tests {
     }
 
     const WHOLE: &str = r#"{"resourceType":"Encounter","id":"e","status":"planned","reason":["a","secret","b"],"text":{"div":"x"},"n":1.50}"#;
-    const SHOWN: &str =
-        r#"{"resourceType":"Encounter","id":"e","meta":{"versionId":"1"},"status":"planned","reason":["a","b"],"n":1.50}"#;
+    const SHOWN: &str = r#"{"resourceType":"Encounter","id":"e","meta":{"versionId":"1"},"status":"planned","reason":["a","b"],"n":1.50}"#;
 
     #[test]
     fn a_change_of_what_is_shown_reaches_the_whole_and_nothing_else() {

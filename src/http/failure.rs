@@ -180,9 +180,7 @@ impl Failure {
                 "Bodies are application/fhir+json, without a content encoding",
             ),
             Failure::NotAcceptable => (IssueType::NotSupported, refusal::NOT_ACCEPTABLE),
-            Failure::MethodNotAllowed => {
-                (IssueType::NotSupported, refusal::NOT_ALLOWED)
-            }
+            Failure::MethodNotAllowed => (IssueType::NotSupported, refusal::NOT_ALLOWED),
             Failure::TooLarge => (IssueType::TooLong, refusal::TOO_LARGE),
             Failure::TooMany { .. } => (
                 IssueType::Throttled,

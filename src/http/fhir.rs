@@ -334,7 +334,10 @@ async fn evaluate(
     let answer = match described {
         Ok(described) => {
             let registry = &parts.registry;
-            parts.service.evaluate(registry, &question, &described).await
+            parts
+                .service
+                .evaluate(registry, &question, &described)
+                .await
         }
         Err(refusal) => Err(refusal),
     };

@@ -88,8 +88,16 @@ mod tests {
     fn addresses_are_below_the_base() {
         let here = "https://here.example/fhir";
         let of = |url: &str| Address::parse(url, here);
-        assert_eq!(of("Patient/1").unwrap().key().unwrap().to_string(), "Patient/1");
-        assert!(of("https://here.example/fhir/Patient/1").unwrap().key().is_some());
+        assert_eq!(
+            of("Patient/1").unwrap().key().unwrap().to_string(),
+            "Patient/1"
+        );
+        assert!(
+            of("https://here.example/fhir/Patient/1")
+                .unwrap()
+                .key()
+                .is_some()
+        );
         assert!(of("/Patient/1").unwrap().key().is_some());
         assert!(of("Patient").unwrap().kind().is_some());
         assert_eq!(of("Patient?a=b").unwrap().condition().unwrap().1.len(), 1);

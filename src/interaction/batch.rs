@@ -43,7 +43,10 @@ impl<S: Store, J: Journal> Service<S, J> {
         wanted: Return,
     ) -> Result<Answer, Refusal> {
         let bundle = Resource::parse(body, self.limits).map_err(unreadable)?;
-        let entries = bundle.root().get("entry").map_or(0, |all| all.items().len());
+        let entries = bundle
+            .root()
+            .get("entry")
+            .map_or(0, |all| all.items().len());
         if entries > self.entries_max {
             return Err(Refusal::TooLarge);
         }
@@ -138,9 +141,7 @@ impl<S: Store, J: Journal> Service<S, J> {
                 let condition = step.if_none_exist.as_deref();
                 self.create(question, kind, body, condition, wanted).await?
             }
-            (Verb::Put, Some(key), _) => {
-                self.update(question, key, body, if_match, wanted).await?
-            }
+            (Verb::Put, Some(key), _) => self.update(question, key, body, if_match, wanted).await?,
             (Verb::Put, None, Some((kind, pairs))) => {
                 self.update_where(question, kind, &pairs, body, if_match, wanted)
                     .await?

@@ -56,6 +56,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         resource: Resource,
     ) -> Result<Planned, Refusal> {
         self.in_facility(&question.case, &resource).await?;
+        self.names_known(&question.case, &resource).await?;
         Ok(Planned {
             names: local(&resource),
             patients: whose(&resource),
@@ -78,6 +79,7 @@ impl<S: Store, J: Journal> Service<S, J> {
     ) -> Result<Planned, Refusal> {
         let (expect, known) = self.expected(question, &key, if_match).await?;
         self.in_facility(&question.case, &resource).await?;
+        self.names_known(&question.case, &resource).await?;
         Ok(Planned {
             names: local(&resource),
             patients: whose(&resource),
@@ -143,7 +145,7 @@ impl<S: Store, J: Journal> Service<S, J> {
             standing,
             seq,
         } = found;
-        let (mut known, mut names) = (Vec::new(), Vec::new());
+        let (mut known, mut names, mut told) = (Vec::new(), Vec::new(), None);
         let reworked = rework(sealed, case, self.settings, &standing, |shown, stamp| {
             if if_match.is_some_and(|version| *stamp.version != *version) {
                 return Err(Refusal::PreconditionFailed);
@@ -161,6 +163,7 @@ impl<S: Store, J: Journal> Service<S, J> {
             in_context(case, shown, Actions::UPDATE)?;
             own_only(case, shown)?;
             (known, names) = (local(shown), local(&changed));
+            told = Some(changed.clone());
             Ok(changed)
         });
         let reworked = match reworked {
@@ -175,6 +178,9 @@ impl<S: Store, J: Journal> Service<S, J> {
             return Err(Refusal::Conflict);
         }
         self.in_facility(case, &resource).await?;
+        if let Some(told) = &told {
+            self.names_known(case, told).await?;
+        }
         Ok(Planned {
             known,
             names,
@@ -257,7 +263,12 @@ impl<S: Store, J: Journal> Service<S, J> {
         let (made, deleted) = (written(false), written(true));
         let mut asked: Vec<Key> = planned
             .iter()
-            .flat_map(|(_, planned)| planned.names.iter().filter(|key| !planned.known.contains(key)))
+            .flat_map(|(_, planned)| {
+                planned
+                    .names
+                    .iter()
+                    .filter(|key| !planned.known.contains(key))
+            })
             .filter(|key| !made.contains(key))
             .cloned()
             .collect();

@@ -4,7 +4,9 @@
 mod query;
 mod walk;
 
-use super::{Answer, Question, Refusal, Service, search::Handling, search::invalid, searchset::url};
+use super::{
+    Answer, Question, Refusal, Service, search::Handling, search::invalid, searchset::url,
+};
 use crate::{
     faces::Stamp,
     fhir::{Key, Kind, json, time},
@@ -219,7 +221,9 @@ impl<S: Store, J: Journal> Service<S, J> {
             released.extend(seen.released);
         }
         let disclosures = self.disclosed(question, released).await?;
-        let mut records = disclosures.iter().flat_map(|disclosure| disclosure.entries());
+        let mut records = disclosures
+            .iter()
+            .flat_map(|disclosure| disclosure.entries());
         let mut out = Vec::with_capacity(4096);
         out.extend_from_slice(b"{\"resourceType\":\"Bundle\",\"type\":\"history\",\"link\":[");
         for (at, (relation, url)) in links.iter().enumerate() {

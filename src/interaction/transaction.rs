@@ -106,8 +106,16 @@ impl<S: Store, J: Journal> Service<S, J> {
         disclose(&self.journal, case, &question.asked, 200, Vec::new()).await?;
         let mut responses = Responses::new("transaction-response");
         for (step, place) in all.iter().zip(&places) {
-            self.respond(reads, question, step, place, &created, wanted, &mut responses)
-                .await?;
+            self.respond(
+                reads,
+                question,
+                step,
+                place,
+                &created,
+                wanted,
+                &mut responses,
+            )
+            .await?;
         }
         Ok(Answer::of(200, responses.finish()))
     }
@@ -150,10 +158,12 @@ impl<S: Store, J: Journal> Service<S, J> {
         step: &Step,
         deleted: &HashSet<Key>,
     ) -> Result<Place, Refusal> {
-        let fresh = |kind| Place::New(Key {
-            kind,
-            id: new_id(question.case.at),
-        });
+        let fresh = |kind| {
+            Place::New(Key {
+                kind,
+                id: new_id(question.case.at),
+            })
+        };
         if step.verb >= Verb::Get {
             return Ok(Place::Nothing);
         }
@@ -173,13 +183,15 @@ impl<S: Store, J: Journal> Service<S, J> {
             (_, [_, _, ..]) => Err(Refusal::PreconditionFailed),
             (Verb::Post, [key]) => Ok(Place::There(key.clone())),
             (Verb::Post, []) => Ok(fresh(kind)),
-            (Verb::Put, []) => Ok(match new_place(question, kind, own, step.if_match.as_deref())? {
-                (key, true) => Place::New(key),
-                (key, false) => Place::Write(key),
-            }),
-            (Verb::Put, [key]) if own.is_some_and(|own| own != key.id) => Err(super::search::invalid(
-                "the resource's id is not that of the one match",
-            )),
+            (Verb::Put, []) => Ok(
+                match new_place(question, kind, own, step.if_match.as_deref())? {
+                    (key, true) => Place::New(key),
+                    (key, false) => Place::Write(key),
+                },
+            ),
+            (Verb::Put, [key]) if own.is_some_and(|own| own != key.id) => Err(
+                super::search::invalid("the resource's id is not that of the one match"),
+            ),
             (Verb::Delete, []) => Ok(Place::Nothing),
             (Verb::Patch, []) => Err(self.not_found(question).await),
             (_, [key]) => Ok(Place::Write(key.clone())),
@@ -207,7 +219,10 @@ impl<S: Store, J: Journal> Service<S, J> {
             }
         }
         let mut conditions: Vec<Box<str>> = Vec::new();
-        for step in all.iter().filter(|step| matches!(step.verb, Verb::Post | Verb::Put)) {
+        for step in all
+            .iter()
+            .filter(|step| matches!(step.verb, Verb::Post | Verb::Put))
+        {
             let found = step.resource.iter().flat_map(|own| &own.found().references);
             conditions.extend(found.filter_map(|found| match &found.target {
                 Target::Conditional(text) => Some(text.clone()),
@@ -298,7 +313,10 @@ impl<S: Store, J: Journal> Service<S, J> {
             (Verb::Patch, own) => {
                 step.resource = own;
                 let patch = patch_of(step)?;
-                return self.patching(question, key, &patch, if_match).await.map(Some);
+                return self
+                    .patching(question, key, &patch, if_match)
+                    .await
+                    .map(Some);
             }
             (_, Some(resource)) => resource,
             (_, None) => return Ok(None),
@@ -312,7 +330,10 @@ impl<S: Store, J: Journal> Service<S, J> {
         self.check(case, &resource, action)?;
         match new {
             true => self.creating(question, key, resource).await.map(Some),
-            false => self.updating(question, key, resource, if_match).await.map(Some),
+            false => self
+                .updating(question, key, resource, if_match)
+                .await
+                .map(Some),
         }
     }
 
@@ -348,14 +369,18 @@ impl<S: Store, J: Journal> Service<S, J> {
             .and_then(|found| release(found.sealed, case, self.settings, &found.standing).ok());
         let stamp = shown.as_ref().map(|shown| shown.stamp().clone());
         let mut answer = Answer::of(status, Bytes::new());
-        let version = stamp.as_ref().map(|stamp| format!("/_history/{}", stamp.version));
+        let version = stamp
+            .as_ref()
+            .map(|stamp| format!("/_history/{}", stamp.version));
         answer.location = Some(format!("{key}{}", version.unwrap_or_default()));
         answer.stamp = stamp;
         match wanted {
             Return::Minimal => responses.written(&answer, None),
             Return::Outcome => responses.written(&answer, Some(&done())),
             Return::Representation => {
-                let disclosures = self.disclosed(question, shown.into_iter().collect()).await?;
+                let disclosures = self
+                    .disclosed(question, shown.into_iter().collect())
+                    .await?;
                 let record = disclosures.iter().flat_map(|d| d.entries()).next();
                 responses.written(&answer, record.map(|record| record.body));
             }

@@ -80,7 +80,9 @@ pub(super) fn new_place(
     }
     match own {
         Some(id) if chooses(&question.case) => Ok((Key { kind, id }, false)),
-        Some(_) => Err(invalid("no record meets the condition, and an id is not for you to choose")),
+        Some(_) => Err(invalid(
+            "no record meets the condition, and an id is not for you to choose",
+        )),
         None => {
             allowed(question, kind, Actions::CREATE)?;
             let id = new_id(question.case.at);

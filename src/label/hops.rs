@@ -20,7 +20,13 @@ pub enum Hop {
 const WHOLE: &[(&str, &str)] = &[
     ("*", "encounter"),
     ("*", "context"),
-    ("Encounter", "partOf"),
+    // Why it was done, what ordered it, what it is a step of: the same said by a code hides it too.
+    ("*", "reasonReference"),
+    ("*", "basedOn"),
+    ("*", "partOf"),
+    ("Encounter", "appointment"),
+    ("Specimen", "request"),
+    ("Specimen", "parent"),
     ("ExplanationOfBenefit", "claim"),
     ("ExplanationOfBenefit", "claimResponse"),
     ("ExplanationOfBenefit", "prescription"),
@@ -33,7 +39,6 @@ const WHOLE: &[(&str, &str)] = &[
     ("MedicationDispense", "medicationReference"),
     ("MedicationAdministration", "medicationReference"),
     ("MedicationStatement", "medicationReference"),
-    ("Immunization", "reasonReference"),
     ("ImagingStudy", "procedureReference"),
     ("DetectedIssue", "implicated"),
     ("Invoice", "account"),
@@ -55,6 +60,7 @@ const WITH_PARTS: &[(&str, &str)] = &[
     ("Task", "reasonReference"),
     ("Provenance", "target"),
     ("PaymentNotice", "request"),
+    ("PaymentReconciliation", "detail"),
 ];
 
 /// Lists whose entry takes the labels over.
@@ -74,6 +80,9 @@ const ENTRIES: &[(&str, &str)] = &[
     ("List", "entry"),
     ("CarePlan", "activity"),
     ("CarePlan", "addresses"),
+    ("CareTeam", "reasonReference"),
+    ("EpisodeOfCare", "diagnosis"),
+    ("Goal", "addresses"),
     ("Composition", "section"),
 ];
 
@@ -182,6 +191,33 @@ mod tests {
                 r#"{"resourceType":"DocumentReference","context":{"encounter":[{"reference":"Encounter/e"}],"related":[{"reference":"Condition/c"}]}}"#
             ),
             [Hop::Whole, Hop::Reference]
+        );
+    }
+
+    #[test]
+    fn a_reason_counts_the_same_by_reference_as_by_code() {
+        for text in [
+            r#"{"resourceType":"MedicationRequest","reasonReference":[{"reference":"Condition/c"}]}"#,
+            r#"{"resourceType":"Appointment","reasonReference":[{"reference":"Condition/c"}]}"#,
+            r#"{"resourceType":"Observation","basedOn":[{"reference":"ServiceRequest/s"}]}"#,
+            r#"{"resourceType":"Procedure","partOf":[{"reference":"Procedure/p"}]}"#,
+            r#"{"resourceType":"Specimen","request":[{"reference":"ServiceRequest/s"}]}"#,
+        ] {
+            assert_eq!(hops(text), [Hop::Whole], "{text}");
+        }
+        for text in [
+            r#"{"resourceType":"Encounter","reasonReference":[{"reference":"Condition/c"}]}"#,
+            r#"{"resourceType":"CareTeam","reasonReference":[{"reference":"Condition/c"}]}"#,
+            r#"{"resourceType":"EpisodeOfCare","diagnosis":[{"condition":{"reference":"Condition/c"}}]}"#,
+            r#"{"resourceType":"Goal","addresses":[{"reference":"Condition/c"}]}"#,
+        ] {
+            assert!(matches!(&hops(text)[..], [Hop::Entry(_)]), "{text}");
+        }
+        assert_eq!(
+            hops(
+                r#"{"resourceType":"PaymentReconciliation","detail":[{"request":{"reference":"Claim/c"}}]}"#
+            ),
+            [Hop::WholeWithParts]
         );
     }
 

@@ -1,20 +1,31 @@
 //! Whether a resource has the structure of its type: names, kinds, cardinalities, primitive
-//! formats, reference targets. One pass over the tree; every problem is told, with its FHIRPath.
-//! Invariants and bindings are checks of their own that walk the same way, on resources whose
-//! structure holds.
+//! formats, reference targets, required bindings, invariants. One pass over the tree; every problem
+//! is told, with its FHIRPath.
 
-use super::primitive;
+use super::{binding, narrative, primitive, reference};
 use crate::fhir::{
-    Kind, Node, Resource, Target,
+    Kind, Node, Resource,
     json::{Member, Value},
     outcome::{Issue, IssueType},
     schema::{Element, Owner, OwnerId, SCHEMA, Shape},
 };
 use std::fmt::Write;
 
+/// What is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Depth {
+    /// Names, kinds, cardinalities, formats of primitives, types of references.
+    Structure,
+    /// Required bindings, contained resources, narrative and invariants too.
+    #[default]
+    Strict,
+}
+
 /// How far a check goes.
 #[derive(Debug, Clone, Copy)]
 pub struct CheckLimits {
+    /// What is checked.
+    pub depth: Depth,
     /// Most problems that are told.
     pub issues: usize,
     /// Longest text in bytes; FHIR's own limit is 1 MB. Binary data and attachments are bounded
@@ -25,6 +36,7 @@ pub struct CheckLimits {
 impl Default for CheckLimits {
     fn default() -> Self {
         CheckLimits {
+            depth: Depth::Strict,
             issues: 100,
             text: 1024 * 1024,
         }
@@ -107,6 +119,16 @@ impl Walk {
         }
     }
 
+    fn tell(&mut self, issue: Issue) {
+        if self.issues.len() < self.limits.issues {
+            self.issues.push(issue);
+        }
+    }
+
+    fn strict(&self) -> bool {
+        self.limits.depth == Depth::Strict
+    }
+
     /// A whole resource; `holder` is the one that contains it.
     fn resource(&mut self, node: &Node, at: &At, holder: Option<&Node>) {
         if !matches!(node.value, Value::Object(_)) {
@@ -118,6 +140,11 @@ impl Walk {
             return self.say(IssueType::Structure, text, at);
         };
         self.object(node, owner, at, holder.unwrap_or(node), Place::of(holder));
+        if holder.is_none() && self.strict() && node.get("contained").is_some() {
+            for issue in reference::contained_faults(node, &at.words()) {
+                self.tell(issue);
+            }
+        }
     }
 
     fn object(&mut self, node: &Node, owner: OwnerId, at: &At, root: &Node, place: Place) {
@@ -241,6 +268,13 @@ impl Walk {
                 };
                 if let Some(fault) = primitive::fault(kind, &node.value, longest) {
                     self.say(IssueType::Value, fault, at);
+                } else if self.strict()
+                    && kind == "xhtml"
+                    && let Some((key, fault)) = node.str().and_then(narrative::broken)
+                {
+                    self.say(IssueType::Invariant, format!("{key}: {fault}"), at);
+                } else {
+                    self.bound(node, element, at);
                 }
             }
             Shape::Resource => {
@@ -250,13 +284,27 @@ impl Walk {
             Shape::Complex(_) | Shape::Reference(..) if !is_object(node) => {
                 self.say(IssueType::Structure, "must be an object", at);
             }
-            Shape::Complex(owner) => self.object(node, owner, at, root, Place::Inside),
+            Shape::Complex(owner) => {
+                self.object(node, owner, at, root, Place::Inside);
+                self.bound(node, element, at);
+            }
             Shape::Reference(owner, targets) => {
                 self.object(node, owner, at, root, Place::Inside);
-                if let Some(fault) = target_fault(node, targets, root) {
-                    self.say(IssueType::Value, fault, &at.name("reference"));
+                if let Some(fault) = reference::fault(node, targets, root)
+                    && (self.strict() || fault.kind == IssueType::Value)
+                {
+                    self.say(fault.kind, fault.text, &at.name("reference"));
                 }
             }
+        }
+    }
+
+    fn bound(&mut self, node: &Node, element: &Element, at: &At) {
+        if self.strict()
+            && let Some(id) = element.binding
+            && let Some(fault) = binding::fault(node, id)
+        {
+            self.say(IssueType::CodeInvalid, fault, at);
         }
     }
 
@@ -326,45 +374,6 @@ fn extra_item<'n>(node: &'n Node, name: &str, number: usize) -> Option<&'n Node>
     let named = |member: &&Member| member.name.strip_prefix('_') == Some(name);
     let extra = node.members().iter().find(named)?;
     extra.node.items().get(number)
-}
-
-/// Whether a reference names a type that its element doesn't allow. A reference that names none
-/// (`urn:`, an identifier, another server's own form of URL) is left to those who resolve it.
-fn target_fault(node: &Node, targets: &str, root: &Node) -> Option<&'static str> {
-    let allowed = |kind: &str| targets == "*" || targets.split(',').any(|target| target == kind);
-    let wrong = Some("refers to a type that this element does not allow");
-    let stated = node.text("type").filter(|kind| Kind::named(kind).is_some());
-    if stated.is_some_and(|kind| !allowed(kind)) {
-        return wrong;
-    }
-    let text = node.text("reference")?;
-    let kind = match Target::parse(text, None) {
-        Target::Local(key) => key.kind.name(),
-        Target::Contained(id) => contained(root, &id)?,
-        Target::Conditional(_) => text.split_once('?')?.0,
-        Target::Urn(_) => return None,
-        Target::Elsewhere(_) => {
-            let (way, _) = text.split_once("/_history/").unwrap_or((text, ""));
-            let mut steps = way.rsplit('/');
-            let name = steps.nth(1)?;
-            if Kind::named(name).is_none() {
-                let relative = steps.next().is_none() && name.starts_with(char::is_uppercase);
-                return relative.then_some("refers to a type that FHIR R4 does not have");
-            }
-            name
-        }
-    };
-    if allowed(kind) { None } else { wrong }
-}
-
-fn contained<'n>(root: &'n Node, id: &str) -> Option<&'n str> {
-    if id.is_empty() {
-        return root.text("resourceType");
-    }
-    let contained = root.get("contained")?.items().iter();
-    contained
-        .filter(|node| node.text("id") == Some(id))
-        .find_map(|node| node.text("resourceType"))
 }
 
 #[cfg(test)]

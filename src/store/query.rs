@@ -4,7 +4,7 @@
 use super::{
     Position, SortValue,
     sql::Sql,
-    visible::{Entry, Lens},
+    visible::{Alias, Entry, Lens},
 };
 use crate::{
     fhir::{Interval, Key, Kind},
@@ -50,7 +50,11 @@ pub fn matching(lens: &Lens, plan: &Plan) -> Sql {
     if let Some(kind) = plan.kind {
         pieces.push(Sql::text(&format!("{sign}r.kind = {}", kind.number())));
     }
-    pieces.push(lens.sees("r", None));
+    let r = Alias {
+        name: "r",
+        kind: plan.kind,
+    };
+    pieces.push(lens.sees(r, None));
     pieces.extend(plan.filters.iter().map(|filter| self::filter(lens, filter)));
     sql.add(Sql::all(pieces));
     sql

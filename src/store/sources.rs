@@ -196,12 +196,13 @@ fn patient(resource: &Resource) -> Vec<Source> {
 }
 
 fn person(resource: &Resource) -> Vec<Source> {
-    let keys: Vec<Key> = nodes(resource.root(), "link")
+    let targets = nodes(resource.root(), "link")
         .into_iter()
         .filter(|link| matches!(link.text("assurance"), Some("level3" | "level4")))
         .filter_map(|link| link.at(&["target", "reference"]).and_then(Node::str))
-        .filter_map(Key::parse)
-        .collect();
+        .filter_map(Key::parse);
+    // A Person may be who a token names.
+    let keys: Vec<Key> = targets.chain(resource.key()).collect();
     let pairs = keys
         .iter()
         .flat_map(|one| keys.iter().map(move |other| (one, other)));
@@ -375,6 +376,17 @@ mod tests {
         assert!(matches!(&rows(with)[..], [Source::Authority { .. }]));
         assert!(rows(&with.replace("verifiedBy", "saidBy")).is_empty());
         assert!(rows(&with.replace("\"active\":true", "\"active\":false")).is_empty());
+    }
+
+    #[test]
+    fn a_person_is_one_with_whom_it_surely_links() {
+        let person = r#"{"resourceType":"Person","id":"me","link":[{"target":{"reference":"Patient/p"},"assurance":"level3"},{"target":{"reference":"Practitioner/d"},"assurance":"level2"}]}"#;
+        let key = |text| Key::parse(text).unwrap();
+        let link = Source::Link {
+            one: key("Patient/p"),
+            other: key("Person/me"),
+        };
+        assert_eq!(rows(person), [link]);
     }
 
     #[test]

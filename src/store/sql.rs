@@ -48,6 +48,16 @@ impl Sql {
         Sql::text(if holds { "1=1" } else { "1=0" })
     }
 
+    /// Whether it holds whatever the row.
+    pub fn is_always(&self) -> bool {
+        self.text == "1=1"
+    }
+
+    /// Whether it holds for no row.
+    pub fn is_never(&self) -> bool {
+        self.text == "1=0"
+    }
+
     /// Adds text.
     pub fn push(&mut self, text: &str) -> &mut Sql {
         self.text.push_str(text);
@@ -81,7 +91,17 @@ impl Sql {
     /// Joins flat while there are few, and in groups of groups beyond: an engine parses `a OR b OR c`
     /// as deep as it is long, and refuses what is deeper than 1000.
     fn joined(pieces: impl IntoIterator<Item = Sql>, with: &str, empty: bool) -> Sql {
-        let mut pieces: Vec<Sql> = pieces.into_iter().collect();
+        // `empty` says nothing here, and its opposite says all.
+        let mut kept: Vec<Sql> = Vec::new();
+        for piece in pieces {
+            if piece.text == Sql::truth(!empty).text {
+                return Sql::truth(!empty);
+            }
+            if piece.text != Sql::truth(empty).text {
+                kept.push(piece);
+            }
+        }
+        let mut pieces = kept;
         while pieces.len() > FLAT {
             let mut groups = Vec::with_capacity(pieces.len().div_ceil(FLAT));
             let mut rest = pieces.into_iter().peekable();
@@ -107,6 +127,9 @@ impl Sql {
     #[must_use]
     #[expect(clippy::should_implement_trait, reason = "SQL's own word")]
     pub fn not(self) -> Sql {
+        if self.is_always() || self.is_never() {
+            return Sql::truth(self.is_never());
+        }
         let mut sql = Sql::text("NOT (");
         sql.add(self).push(")");
         sql
@@ -149,7 +172,7 @@ mod tests {
         let mut two = Sql::text("b = ");
         two.bind("x");
         let sql = Sql::all([one, Sql::any([two, Sql::truth(false)]).not()]);
-        assert_eq!(sql.text, "(a = ? AND NOT ((b = ? OR 1=0)))");
+        assert_eq!(sql.text, "(a = ? AND NOT ((b = ?)))");
         assert_eq!(sql.values, [Value::Integer(1), Value::Text("x".into())]);
     }
 

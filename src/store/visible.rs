@@ -18,6 +18,7 @@ use crate::{
         projections::{Household, PROJECTIONS, Seat},
     },
 };
+use std::fmt;
 
 /// All that one requester may see, as groups of patients towards whom the same lanes lead.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,6 +61,38 @@ const NOBODY: State = State {
     tightening: "0",
 };
 
+/// The table `record` in a query: its alias and, where the query fixes it, the type. What follows from
+/// the type is then settled before the engine is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Alias<'a> {
+    /// The name in the query.
+    pub name: &'a str,
+    /// The one type that its rows can have.
+    pub kind: Option<Kind>,
+}
+
+impl<'a> From<&'a str> for Alias<'a> {
+    fn from(name: &'a str) -> Self {
+        Alias { name, kind: None }
+    }
+}
+
+impl fmt::Display for Alias<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Alias<'_> {
+    /// Whether its type is one of the set.
+    fn is_of(self, kinds: Kinds) -> Sql {
+        match self.kind {
+            Some(kind) => Sql::truth(kinds.has(kind)),
+            None => Sql::kinds(&format!("{self}.kind"), kinds),
+        }
+    }
+}
+
 /// An index entry in a query: its alias and its parameter.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry<'a> {
@@ -81,25 +114,35 @@ impl Lens {
 
     /// Whether the record `r` exists for the requester and, where one is given, whether the index
     /// entry `e` of it does.
-    pub fn sees(&self, r: &str, e: Option<Entry<'_>>) -> Sql {
+    pub fn sees<'a>(&self, r: impl Into<Alias<'a>>, e: Option<Entry<'_>>) -> Sql {
+        let r = r.into();
+        let permits = self.permits(r, e);
+        let nobody = self.of_nobody(r, e);
         let mut owned = Sql::text(&format!(
             "({r}.subjects > 0 AND NOT EXISTS (SELECT 1 FROM record_patient q \
              JOIN patient_state s ON s.patient = q.patient WHERE q.rid = {r}.rid AND q.own = 1 AND NOT "
         ));
-        owned.add(self.permits(r, e)).push("))");
-        let mut nobody = Sql::text(&format!("({r}.subjects = 0 AND "));
-        nobody.add(self.of_nobody(r, e)).push(")");
+        owned.add(permits.clone()).push("))");
+        let unowned = Sql::text(&format!("{r}.subjects = 0"));
+        let scoped = match r.kind {
+            Some(kind) => Sql::truth(self.scopes.has(kind)),
+            // The sign keeps the engine from starting a query here.
+            None => Sql::kinds(&format!("+{r}.kind"), self.scopes),
+        };
         Sql::all([
             Sql::text(&format!("{r}.deleted = 0")),
-            // The sign keeps the engine from starting a query here.
-            Sql::kinds(&format!("+{r}.kind"), self.scopes),
-            Sql::any([owned, nobody]),
+            scoped,
+            Sql::any([
+                if permits.is_never() { permits } else { owned },
+                Sql::all([unowned, nobody]),
+            ]),
         ])
     }
 
     /// As [`sees`](Self::sees) with an entry, of a record `r` that the query sees anyway: where no lane
     /// asks more of an entry than that no bar meets its labels, one without labels is seen.
-    pub fn sees_also(&self, r: &str, entry: Entry<'_>) -> Sql {
+    pub fn sees_also<'a>(&self, r: impl Into<Alias<'a>>, entry: Entry<'_>) -> Sql {
+        let r = r.into();
         let whole = self.sees(r, Some(entry));
         let lanes = self.groups.iter().map(|(_, lanes)| lanes);
         let mut lanes = lanes
@@ -118,11 +161,10 @@ impl Lens {
         Sql::any([Sql::text(&bare), whole])
     }
 
-    fn of_nobody(&self, r: &str, e: Option<Entry<'_>>) -> Sql {
-        let kind = format!("{r}.kind");
+    fn of_nobody(&self, r: Alias<'_>, e: Option<Entry<'_>>) -> Sql {
         let plain = self.role == Role::App;
         let open = Sql::any([
-            Sql::kinds(&kind, *DIRECTORY),
+            r.is_of(*DIRECTORY),
             Sql::numbers(&format!("{r}.rid"), &self.grant_groups),
         ]);
         let told = !(plain && e.is_some_and(|entry| is_hidden_meta(entry.param)));
@@ -133,7 +175,7 @@ impl Lens {
     }
 
     /// Whether the patient `q` permits.
-    fn permits(&self, r: &str, e: Option<Entry<'_>>) -> Sql {
+    fn permits(&self, r: Alias<'_>, e: Option<Entry<'_>>) -> Sql {
         let mut named = Vec::new();
         let mut ways = Vec::new();
         for (patients, lanes) in &self.groups {
@@ -152,12 +194,12 @@ impl Lens {
         Sql::any(ways)
     }
 
-    fn any_lane(&self, lanes: &Lanes, r: &str, e: Option<Entry<'_>>) -> Sql {
+    fn any_lane(&self, lanes: &Lanes, r: Alias<'_>, e: Option<Entry<'_>>) -> Sql {
         Sql::any(lanes.lanes.iter().map(|lane| self.lane(lane, r, e, OWNED)))
     }
 
-    fn lane(&self, lane: &Lane, r: &str, e: Option<Entry<'_>>, of: State) -> Sql {
-        let mut pieces = vec![Sql::kinds(&format!("{r}.kind"), lane.kinds)];
+    fn lane(&self, lane: &Lane, r: Alias<'_>, e: Option<Entry<'_>>, of: State) -> Sql {
+        let mut pieces = vec![r.is_of(lane.kinds)];
         pieces.extend(lane.bars.iter().map(|bar| self.bar(bar, r, of)));
         if let Some(clause) = &lane.within {
             pieces.push(self.clause(lane, clause, r, false, of));
@@ -182,16 +224,16 @@ impl Lens {
         Sql::all(pieces)
     }
 
-    fn bar(&self, bar: &Bar, r: &str, of: State) -> Sql {
+    fn bar(&self, bar: &Bar, r: Alias<'_>, of: State) -> Sql {
         let stands = match bar.on {
             On::Labels(mask) => meets(&format!("({})", effective(r, of)), mask),
             On::Protected(mask) => meets(&format!("({})", effective_protected(r, of)), mask),
-            On::Kinds(kinds) => Sql::kinds(&format!("{r}.kind"), kinds),
+            On::Kinds(kinds) => r.is_of(kinds),
         };
         Sql::any([stands.not(), self.exempt(bar, r)])
     }
 
-    fn exempt(&self, bar: &Bar, r: &str) -> Sql {
+    fn exempt(&self, bar: &Bar, r: Alias<'_>) -> Sql {
         match (bar.unless, self.author, self.organization) {
             (Unless::Author, Some(author), _) => is(r, "author", author),
             (Unless::Organization, _, Some(organization)) => is(r, "organization", organization),
@@ -200,7 +242,7 @@ impl Lens {
     }
 
     /// Whether an index entry exists for the requester: its element is not taken out.
-    fn entry(&self, lane: &Lane, r: &str, entry: Entry<'_>, of: State) -> Sql {
+    fn entry(&self, lane: &Lane, r: Alias<'_>, entry: Entry<'_>, of: State) -> Sql {
         let e = entry.alias;
         if !lane.may_know && is_hidden_meta(entry.param) {
             return Sql::truth(false);
@@ -224,7 +266,7 @@ impl Lens {
     }
 
     /// Whether what the row `e` is about (an index entry, a part) is not taken out of the record `r`.
-    fn stays(&self, lane: &Lane, r: &str, e: &str, of: State) -> Sql {
+    fn stays(&self, lane: &Lane, r: Alias<'_>, e: &str, of: State) -> Sql {
         let hits = of.hits;
         let bars = lane.bars.iter().filter_map(|bar| {
             let stands = match bar.on {
@@ -245,7 +287,7 @@ impl Lens {
     /// Whether a clause covers the record. A denial (`denies`) covers what has no date and reaches what
     /// any part says, and its exceptions need a date and reach what is shown; a permission the other way
     /// round.
-    fn clause(&self, lane: &Lane, clause: &Clause, r: &str, denies: bool, of: State) -> Sql {
+    fn clause(&self, lane: &Lane, clause: &Clause, r: Alias<'_>, denies: bool, of: State) -> Sql {
         let on = self.condition(lane, &clause.on, r, denies, of);
         let except = clause.except.iter();
         let except = except.map(|except| self.condition(lane, except, r, !denies, of));
@@ -256,7 +298,7 @@ impl Lens {
         &self,
         lane: &Lane,
         condition: &Condition,
-        r: &str,
+        r: Alias<'_>,
         denies: bool,
         of: State,
     ) -> Sql {
@@ -265,7 +307,7 @@ impl Lens {
             pieces.push(self.says(lane, labels, r, denies, of));
         }
         if let Some(kinds) = condition.kinds {
-            pieces.push(Sql::kinds(&format!("{r}.kind"), kinds));
+            pieces.push(r.is_of(kinds));
         }
         if let Some(records) = &condition.records {
             pieces.push(Sql::any(records.iter().map(|key| is_record(r, key))));
@@ -282,7 +324,7 @@ impl Lens {
 
     /// Whether the record, or one of its parts, reveals any of `labels`: any part for a denial, one that
     /// is shown for a permission.
-    fn says(&self, lane: &Lane, labels: Labels, r: &str, denies: bool, of: State) -> Sql {
+    fn says(&self, lane: &Lane, labels: Labels, r: Alias<'_>, denies: bool, of: State) -> Sql {
         let (whole, hits) = (effective(r, of), of.hits);
         if denies {
             let all = format!("({whole} | {r}.p_labels | ({r}.p_conditional & {hits}))");
@@ -309,7 +351,7 @@ impl Lens {
         let any = lane
             .restrictions
             .iter()
-            .map(|clause| self.clause(lane, clause, "t", true, of));
+            .map(|clause| self.clause(lane, clause, "t".into(), true, of));
         sql.add(Sql::any(any)).push(")");
         sql
     }
@@ -335,12 +377,12 @@ fn is_hidden_meta(param: &Param) -> bool {
     [params::TAG, params::SOURCE].contains(&param.code)
 }
 
-fn effective(r: &str, of: State) -> String {
+fn effective(r: Alias<'_>, of: State) -> String {
     let State { hits, tightening } = of;
     format!("{r}.labels | ({r}.conditional & {hits}) | {tightening}")
 }
 
-fn effective_protected(r: &str, of: State) -> String {
+fn effective_protected(r: Alias<'_>, of: State) -> String {
     let State { hits, tightening } = of;
     format!("{r}.protected | ({r}.c_protected & {hits}) | {tightening}")
 }
@@ -349,17 +391,17 @@ fn meets(column: &str, mask: Labels) -> Sql {
     Sql::text(&format!("({column} & {}) <> 0", mask.column()))
 }
 
-fn is(r: &str, column: &str, number: i64) -> Sql {
+fn is(r: Alias<'_>, column: &str, number: i64) -> Sql {
     Sql::text(&format!("COALESCE({r}.{column} = {number}, 1=0)"))
 }
 
-fn is_record(r: &str, key: &Key) -> Sql {
+fn is_record(r: Alias<'_>, key: &Key) -> Sql {
     let mut sql = Sql::text(&format!("({r}.kind = {} AND {r}.id = ", key.kind.number()));
     sql.bind(key.id.as_str()).push(")");
     sql
 }
 
-fn overlaps(r: &str, window: Interval) -> Sql {
+fn overlaps(r: Alias<'_>, window: Interval) -> Sql {
     if window.start > window.end {
         // A period that can't be read holds at no time, nor does it meet a service without bounds.
         return Sql::truth(false);
@@ -370,7 +412,7 @@ fn overlaps(r: &str, window: Interval) -> Sql {
     ))
 }
 
-fn in_windows(windows: &[Interval], r: &str) -> Sql {
+fn in_windows(windows: &[Interval], r: Alias<'_>) -> Sql {
     let inside = windows.iter().map(|window| overlaps(r, *window));
-    Sql::any([Sql::kinds(&format!("{r}.kind"), *UNDATED), Sql::any(inside)])
+    Sql::any([r.is_of(*UNDATED), Sql::any(inside)])
 }

@@ -13,7 +13,10 @@ use crate::{
 
 /// What an entry asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs, reason = "HTTP's own words, in the order in which a transaction does them")]
+#[allow(
+    missing_docs,
+    reason = "HTTP's own words, in the order in which a transaction does them"
+)]
 pub enum Verb {
     Delete,
     Post,
@@ -52,7 +55,8 @@ pub fn steps(bundle: &Resource, here: &str) -> Vec<Result<Step, (usize, Issue)>>
 }
 
 fn step(bundle: &Resource, entry: &Node, index: usize, here: &str) -> Result<Step, Issue> {
-    let fail = |kind, text: &str, at: &str| Issue::at(kind, text, format!("Bundle.entry[{index}]{at}"));
+    let fail =
+        |kind, text: &str, at: &str| Issue::at(kind, text, format!("Bundle.entry[{index}]{at}"));
     let request = entry.get("request");
     let word = |name| request.and_then(|request| request.text(name));
     let verb = match word("method") {
@@ -81,9 +85,10 @@ fn step(bundle: &Resource, entry: &Node, index: usize, here: &str) -> Result<Ste
     };
     let resource = match entry.get("resource") {
         None => None,
-        Some(node) => Some(part(bundle, node).map_err(|error| {
-            fail(IssueType::Structure, &error.to_string(), ".resource")
-        })?),
+        Some(node) => Some(
+            part(bundle, node)
+                .map_err(|error| fail(IssueType::Structure, &error.to_string(), ".resource"))?,
+        ),
     };
     let fits = match verb {
         Verb::Get | Verb::Head => true,
@@ -104,9 +109,10 @@ fn step(bundle: &Resource, entry: &Node, index: usize, here: &str) -> Result<Ste
     }
     let if_match = match word("ifMatch") {
         None => None,
-        Some(text) => Some(version(text).ok_or_else(|| {
-            fail(IssueType::Value, "is W/\"version\"", ".request.ifMatch")
-        })?),
+        Some(text) => Some(
+            version(text)
+                .ok_or_else(|| fail(IssueType::Value, "is W/\"version\"", ".request.ifMatch"))?,
+        ),
     };
     Ok(Step {
         index,
@@ -132,7 +138,7 @@ fn kept(at: &Address, resource: &Resource) -> Result<(), (IssueType, String, &'s
         return Err((IssueType::Value, text, ".request.url"));
     }
     match at.key() {
-        Some(key) if resource.id() != Some(&key.id) => {
+        Some(key) if resource.id().is_some_and(|own| *own != key.id) => {
             let text = "the id in the resource and the one in request.url differ".to_owned();
             Err((IssueType::Invalid, text, ".resource.id"))
         }

@@ -96,7 +96,10 @@ impl<S: Store, J: Journal> Service<S, J> {
                 return Ok(None);
             }
             let whole = history.versions.len() == usize::from(CHUNK);
-            for Version { seq, full, sealed, .. } in history.versions {
+            for Version {
+                seq, full, sealed, ..
+            } in history.versions
+            {
                 begin = Begin::Below(seq);
                 match sealed {
                     None => walk.deletion(seq, full),

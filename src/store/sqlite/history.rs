@@ -94,7 +94,9 @@ pub fn versions(
     let deletion = is_deleted.then(|| deletion(read, rid)).transpose()?;
     let current_seq = current.seq;
     let (latest, whose) = if is_deleted {
-        let sql = format!("SELECT {COLUMNS} FROM version WHERE rid = ?1 AND deleted = 0 ORDER BY seq DESC LIMIT 1");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM version WHERE rid = ?1 AND deleted = 0 ORDER BY seq DESC LIMIT 1"
+        );
         let last = read
             .prepare_cached(&sql)?
             .query_row([rid], past)
@@ -255,12 +257,7 @@ fn opened(
         relabel::is_derived(&resource),
     )?;
     let today = label::label(&resource, &around);
-    Ok(seal_past(
-        then,
-        &resource,
-        today,
-        now.map(|now| &now.facts),
-    ))
+    Ok(seal_past(then, &resource, today, now.map(|now| &now.facts)))
 }
 
 fn name(read: &Connection, rid: Option<i64>) -> Result<Option<Key>, StoreError> {
@@ -370,11 +367,7 @@ fn after(read: &Connection, from: &Position, version: &str) -> Result<After, Sto
          UNION ALL SELECT x.rid, x.seq, x.{version} FROM record r JOIN version x ON x.rid = r.rid WHERE r.kind = ?1 AND r.id = ?2) m \
          WHERE m.v = ?3"
     );
-    let values = [
-        Value::from(from.kind),
-        Value::from(id),
-        Value::from(shown),
-    ];
+    let values = [Value::from(from.kind), Value::from(id), Value::from(shown)];
     let seq: Option<i64> = read
         .prepare_cached(&sql)?
         .query_row(params_from_iter(values.iter()), |row| row.get(0))?;

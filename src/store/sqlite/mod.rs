@@ -14,7 +14,8 @@ mod standing;
 mod write;
 
 use super::{
-    Batch, Found, Begin, History, Moment, Page, Position, Span, Store, StoreError, WriteError, Written,
+    Batch, Begin, Found, History, Moment, Page, Position, Span, Store, StoreError, WriteError,
+    Written,
 };
 use crate::{
     fhir::{Instant, Key},
