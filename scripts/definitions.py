@@ -202,14 +202,14 @@ def members(url, sets, systems, above=()):
     return found
 
 
-def code_rows(element_rows, sets, systems):
-    """(value set, system, codes) for each that an element is bound to, and (value set, format, reason)
+def code_rows(names, sets, systems):
+    """(value set, system, codes) for each of these, and (value set, format, reason)
     for those that can't be listed."""
     by_name = {}
     for url in sorted(sets):
         by_name.setdefault(url.rpartition("/")[2], []).append(url)
     listed, formats = [], []
-    for name in sorted({row[6] for row in element_rows if row[6]}):
+    for name in sorted(names):
         if name in FORMAT_ONLY:
             formats.append((name, *FORMAT_ONLY[name]))
             continue
@@ -254,6 +254,37 @@ def invariants(structures, profiles):
                 for constraint in profiles[url]["differential"]["element"][0].get("constraint", []):
                     say(owner, name, constraint)
     return sorted(rows)
+
+
+# --- profiles -----------------------------------------------------------------------------------
+
+# What a check reads of an element of a differential.
+TOLD = ("id", "min", "max", "slicing", "constraint")
+
+
+def profile(structure):
+    """A profile, cut to what a check reads."""
+    lines = []
+    for element in structure["differential"]["element"]:
+        line = {k: v for k, v in element.items() if k in TOLD or k.startswith(("fixed", "pattern"))}
+        if "type" in element:
+            line["type"] = [{k: v for k, v in t.items() if k in ("code", "profile", "targetProfile")} for t in element["type"]]
+        if element.get("binding", {}).get("strength") == "required":
+            line["binding"] = {k: element["binding"][k] for k in ("strength", "valueSet")}
+        if "constraint" in line:
+            line["constraint"] = [{k: c[k] for k in ("key", "severity", "expression", "human")} for c in line["constraint"]]
+        if "slicing" in line:
+            line["slicing"] = {k: v for k, v in line["slicing"].items() if k in ("discriminator", "rules", "ordered")}
+        if len(line) > 1:
+            lines.append(line)
+    return {"resourceType": "StructureDefinition", "url": structure["url"], "version": structure.get("version", "4.0.1"),
+            "type": structure["type"], "baseDefinition": structure["baseDefinition"], "differential": {"element": lines}}
+
+
+def profile_codes(profiles):
+    """The value sets that profiles require, by their names."""
+    urls = {e["binding"]["valueSet"] for p in profiles for e in p["differential"]["element"] if "binding" in e}
+    return {url.partition("|")[0].rpartition("/")[2] for url in urls}
 
 
 # --- search parameters --------------------------------------------------------------------------
@@ -465,7 +496,10 @@ def tables(folder):
     resources = sorted(s["id"] for s in structures if s["kind"] == "resource" and not s["abstract"])
     sets = {v["url"]: v for v in load(folder, "ValueSet-")}
     systems = {s["url"]: s for s in load(folder, "CodeSystem-")}
-    listed, formats = code_rows(element_rows, sets, systems)
+    narrowed = [profile(s) for s in load(folder, "StructureDefinition-")
+                if s.get("derivation") == "constraint" and s["type"] != "Extension"]
+    names = {row[6] for row in element_rows if row[6]} | profile_codes(narrowed)
+    listed, formats = code_rows(names, sets, systems)
     profiles = {s["url"]: s for s in load(folder, "StructureDefinition-")}
     reference_rows, nested = patient_references(resources, table, compartment_rows)
     return {
@@ -475,6 +509,7 @@ def tables(folder):
             element_rows),
         "codes.tsv": as_text("value set, system, its codes that are of it (a space between)", listed),
         "formats.tsv": as_text("value set that can't be listed here, the format that its codes are held to, why", formats),
+        "profiles.ndjson": "".join(json.dumps(p, ensure_ascii=False, separators=(",", ":")) + "\n" for p in narrowed),
         "invariants.tsv": as_text(
             "owner, element (empty: the owner itself), key, severity, FHIRPath, in words; ele-1 and ext-1, which hold "
             "everywhere, are not repeated, nor dom-* for each type of resource; ppc-2 to ppc-5 with the system that was meant",

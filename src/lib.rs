@@ -35,7 +35,7 @@
 //! `Resource` (parsed once, every byte kept) → may this role write this type (`statute::writers`) →
 //! structure (`profile`) → a Consent is compiled or refused (`consent`) → audit entry of the intent →
 //! one transaction: labels, faces, index entries, relations, directives, and the relabelling of what
-//! depends on it (`store::sqlite`) → audit entry of the outcome → the reply is a read of what was
+//! depends on it (`store::records`) → audit entry of the outcome → the reply is a read of what was
 //! written, through the gate.
 //!
 //! # Where rules live

@@ -180,7 +180,19 @@ impl Work {
         }
         let mut except = Vec::new();
         for nested in &provision.provisions {
-            let inner = on.both(&self.condition(nested));
+            let named = self.condition(nested);
+            let among = |around: &Vec<Key>| {
+                let named = named.actors.as_deref().unwrap_or_default();
+                named.iter().all(|actor| around.contains(actor))
+            };
+            if !on.actors.as_ref().is_none_or(among) {
+                // One of them may act for another (a practitioner for a clinic): not both of two lists.
+                self.refuse(
+                    "a nested provision names an actor that the one around it does not",
+                    "Consent.provision.provision.actor",
+                );
+            }
+            let inner = on.both(&named);
             if nested.kind.is_none() {
                 self.refuse(
                     "a nested provision says permit or deny",
@@ -494,6 +506,19 @@ mod tests {
         .unwrap_err();
         assert_eq!(refused.0.len(), 3);
         assert!(compile(&consent("restriction", "XX", "{}")).is_err());
+    }
+
+    #[test]
+    fn an_exception_for_someone_of_a_named_organization_is_not_lost() {
+        let nested = |actor: &str| {
+            let provision = format!(
+                r#"{{"provision":[{{"type":"permit",{PLAN},"provision":[{{"type":"deny","actor":[{{"role":{{"coding":[{{"code":"IRCP"}}]}},"reference":{{"reference":"{actor}"}}}}]}}]}}]}}"#
+            );
+            compile(&consent("part2-consent", "OPTOUT", &provision))
+        };
+        assert!(nested("Practitioner/works-there").is_err());
+        let permits = nested("Organization/plan").unwrap().unwrap().permits;
+        assert_eq!(permits[0].except.len(), 1);
     }
 
     #[test]

@@ -31,7 +31,15 @@ pub fn seal_past(
     faces::settle(resource, &mut today);
     facts.whole = today.whole;
     facts.parts = label::distinct(&today.parts);
-    seal(facts, then.full, then.household, resource, &today)
+    let left = faces::household(resource, &today.parts);
+    seal(
+        facts,
+        then.full,
+        then.household,
+        resource,
+        &today,
+        left.as_deref(),
+    )
 }
 
 fn merge(parts: &mut Vec<Part>, part: Part) {

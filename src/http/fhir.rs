@@ -4,7 +4,7 @@
 use super::{
     Failure,
     api::{Api, Asker, reply},
-    extract::{AtRecord, AtType, AtVersion, FormBody},
+    extract::{AtRecord, AtType, AtVersion, FormBody, JsonBody},
     router::{Act, Mount},
     write,
 };
@@ -13,7 +13,7 @@ use crate::{
     interaction::{
         Answer, Question, Refusal, address::Address, pairs, search::Handling, searchset::url,
     },
-    operation::{self, evaluate::Described},
+    operation::{self, evaluate::Described, validate},
     store::audit::Place,
 };
 use axum::{
@@ -38,7 +38,9 @@ pub fn mount(mount: Mount, api: &Api) -> Mount {
         .on(Act::SearchType, search, api.clone())
         .on(Act::SearchTypePost, search_by_form, api.clone())
         .on(Act::Everything, everything, api.clone())
-        .on(Act::Evaluate, evaluate, api.clone());
+        .on(Act::Evaluate, evaluate, api.clone())
+        .on(Act::Validate, validate_type, api.clone())
+        .on(Act::ValidateRecord, validate_record, api.clone());
     write::mount(mount, api)
 }
 
@@ -342,6 +344,46 @@ async fn evaluate(
         Err(refusal) => Err(refusal),
     };
     Ok(reply(&question, answer))
+}
+
+async fn validate_type(
+    State(api): State<Api>,
+    AtType(kind): AtType,
+    uri: Uri,
+    asker: Asker,
+    JsonBody(body): JsonBody,
+) -> Replied {
+    let question = asker.asks(Act::Validate, format!("{}/$validate", kind.name()));
+    validated(&api, &question, kind, None, &uri, &body).await
+}
+
+async fn validate_record(
+    State(api): State<Api>,
+    AtRecord(key): AtRecord,
+    uri: Uri,
+    asker: Asker,
+    JsonBody(body): JsonBody,
+) -> Replied {
+    let question = asker.asks(Act::ValidateRecord, format!("{key}/$validate"));
+    validated(&api, &question, key.kind, Some(&key), &uri, &body).await
+}
+
+async fn validated(
+    api: &Api,
+    question: &Question,
+    kind: Kind,
+    instance: Option<&Key>,
+    uri: &Uri,
+    body: &Bytes,
+) -> Replied {
+    let service = &api.parts().service;
+    let pairs = pairs(uri.query().unwrap_or_default().as_bytes());
+    let asked = validate::Asked::read(&pairs, body, kind, service.limits);
+    let answer = match asked {
+        Ok(asked) => service.validate(question, kind, instance, &asked).await,
+        Err(refusal) => Err(refusal),
+    };
+    Ok(reply(question, answer))
 }
 
 /// What was evaluated, for the audit entry.

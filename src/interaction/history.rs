@@ -40,7 +40,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         }
         let is = |seen: &Seen| *seen.stamp.version == *version;
         let seen = self
-            .seen(question, key, None, |seen| seen.iter().any(is))
+            .walk(question, key, None, |seen| seen.iter().any(is))
             .await?;
         let Some(seen) = seen.into_iter().flatten().find(is) else {
             return Err(self.not_found(question).await);
@@ -80,7 +80,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         let keeps = |seen: &Seen| query.keeps(seen.stamp.updated, seen.until);
         let past = |seen: &Seen| query.since.is_some_and(|since| seen.stamp.updated < since);
         let found = self
-            .seen(question, key, after, |seen| {
+            .walk(question, key, after, |seen| {
                 let kept = seen.iter().filter(|seen| keeps(seen)).count();
                 kept > count + 1 || seen.last().is_some_and(past)
             })
@@ -154,7 +154,7 @@ impl<S: Store, J: Journal> Service<S, J> {
                     continue;
                 }
                 if !known.contains_key(key) {
-                    let seen = self.seen(question, key, None, |_| false).await?;
+                    let seen = self.walk(question, key, None, |_| false).await?;
                     let seen = seen.into_iter().flatten().map(Some);
                     known.insert(key.clone(), seen.collect());
                 }

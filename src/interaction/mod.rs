@@ -29,6 +29,7 @@ use crate::{
     fhir::{Key, json::Limits},
     gate::{Asked, Disclosed, Released, Sealed, release},
     policy::{Case, Settings, Standing},
+    profile::CheckLimits,
     statute::Reason,
 };
 use bytes::Bytes;
@@ -51,6 +52,8 @@ pub struct Service<S, J> {
     pub cursors: CursorKey,
     /// Bounds of bodies.
     pub limits: Limits,
+    /// How far what is written is checked.
+    pub checks: CheckLimits,
     /// The largest `_count`.
     pub count_max: u16,
     /// Most entries of a batch or transaction.

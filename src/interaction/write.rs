@@ -206,7 +206,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         resource: &Resource,
         action: Actions,
     ) -> Result<(), Refusal> {
-        let issues = profile::check(resource, profile::CheckLimits::default());
+        let issues = profile::check(resource, self.checks);
         if !issues.is_empty() {
             return Err(Refusal::Invalid(issues));
         }

@@ -1,7 +1,10 @@
 //! Which references hand labels on, and to what: the record, an entry, or only the reference.
 
-use super::place;
-use crate::fhir::{Key, Path, Resource, Target};
+use super::{Marks, place};
+use crate::{
+    fhir::{Key, Path, Resource, Target},
+    statute::Labels,
+};
 
 /// What a reference at a place does with its target's labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +122,9 @@ pub fn hop(resource: &Resource, path: &Path) -> Hop {
     let Some(name) = place::first_name(resource.root(), path) else {
         return Hop::Reference;
     };
+    if name == "contained" {
+        return in_contained(resource, path);
+    }
     if named(WITH_PARTS, kind, name) {
         return Hop::WholeWithParts;
     }
@@ -135,6 +141,37 @@ pub fn hop(resource: &Resource, path: &Path) -> Hop {
         return Hop::Whole;
     }
     Hop::Reference
+}
+
+/// What a record takes over of its target, and whether that is a psychotherapy note: an order or a
+/// medicine for what a note says is no note itself (45 CFR 164.501), only its pointing there is hidden.
+pub(super) fn handed_on(target: Marks) -> (Marks, bool) {
+    let notes = Labels::PSYCHOTHERAPY_NOTE.and(Labels::NOTE_UNRELEASED);
+    let rest = Marks {
+        labels: target.labels.without(notes),
+        protected: target.protected.without(notes),
+        ..target
+    };
+    (rest, target.labels.meets(notes))
+}
+
+/// A contained resource takes over what it would if it stood alone, and hands it to its place.
+fn in_contained(resource: &Resource, path: &Path) -> Hop {
+    let item = path.first(2);
+    let inner = item.node(resource.root()).and_then(|node| {
+        let at = usize::from(*path.0.get(2)?);
+        Some((node.text("resourceType")?, &*node.members().get(at)?.name))
+    });
+    let takes_over = inner.is_some_and(|(kind, name)| {
+        [WHOLE, WITH_PARTS, ENTRIES]
+            .iter()
+            .any(|table| named(table, kind, name))
+    });
+    match (takes_over, place::of(resource, path)) {
+        (false, _) => Hop::Reference,
+        (true, place::Place::Part(path)) => Hop::Entry(path),
+        (true, place::Place::Whole) => Hop::Whole,
+    }
 }
 
 fn resource_context(resource: &Resource) -> bool {
@@ -219,6 +256,18 @@ mod tests {
             ),
             [Hop::WholeWithParts]
         );
+    }
+
+    #[test]
+    fn a_contained_record_takes_over_what_it_would_alone() {
+        let within = |kind: &str| {
+            hops(&format!(
+                r#"{{"resourceType":"{kind}","contained":[{{"resourceType":"Observation","id":"o","encounter":{{"reference":"Encounter/e"}},"performer":[{{"reference":"Organization/o"}}]}}]}}"#
+            ))
+        };
+        assert_eq!(within("DiagnosticReport"), [Hop::Whole, Hop::Reference]);
+        let claim = within("Claim");
+        assert!(matches!(&claim[..], [Hop::Entry(path), Hop::Reference] if path.0.len() == 2));
     }
 
     #[test]

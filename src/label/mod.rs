@@ -490,7 +490,13 @@ impl<'r> Work<'r> {
                 self.whole = self.whole.and(Marks::always(target.regime));
             }
             match hops::hop(self.resource, &reference.path) {
-                hops::Hop::Whole => self.whole = self.whole.and(target.whole),
+                hops::Hop::Whole => {
+                    let (handed_on, is_note) = hops::handed_on(target.whole);
+                    self.whole = self.whole.and(handed_on);
+                    if is_note {
+                        self.put_part(reference.path.clone(), target.whole, Some(key.clone()));
+                    }
+                }
                 hops::Hop::WholeWithParts => {
                     self.whole = self.whole.and(target.whole).and(target.parts)
                 }
@@ -512,6 +518,7 @@ impl<'r> Work<'r> {
         for (path, marks) in lines::lines(self.resource, &self.parts) {
             self.put_part(path, marks, None);
         }
+        self.whole = self.whole.and(lines::without(self.resource, &self.parts));
     }
 
     /// What follows from who the member is, and from how it was paid.

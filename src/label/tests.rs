@@ -141,6 +141,52 @@ fn a_line_reveals_the_diagnosis_that_it_points_at() {
 }
 
 #[test]
+fn an_added_line_reveals_what_the_line_does_in_whose_place_it_stands() {
+    let bill = resource(&format!(
+        r#"{{"resourceType":"ExplanationOfBenefit","item":[{{"sequence":1,"productOrService":{{"coding":[{{"system":"{ICD}","code":"F64.0"}}]}}}},{{"sequence":2}}],"addItem":[{{"itemSequence":[1]}},{{"itemSequence":[2]}}]}}"#
+    ));
+    let labelled = label(&bill, &born("1990-01-01"));
+    let paths = labelled
+        .parts
+        .iter()
+        .map(|part| part.path.words(bill.root()));
+    assert_eq!(paths.collect::<Vec<_>>(), ["item[0]", "addItem[0]"]);
+}
+
+#[test]
+fn a_bill_without_lines_is_for_its_diagnoses() {
+    for kind in ["Claim", "ExplanationOfBenefit"] {
+        let bill = resource(&format!(
+            r#"{{"resourceType":"{kind}","diagnosis":[{{"sequence":1,"diagnosisCodeableConcept":{{"coding":[{{"system":"{ICD}","code":"F64.0"}}]}}}}]}}"#
+        ));
+        let whole = label(&bill, &born("1990-01-01")).whole;
+        assert!(whole.labels.holds(Labels::GENDER_AFFIRMING), "{kind}");
+    }
+}
+
+#[test]
+fn a_line_that_points_at_nothing_is_for_what_no_line_points_at() {
+    let bill = |pointers: &str| {
+        let text = format!(
+            r#"{{"resourceType":"Claim","diagnosis":[{{"sequence":1,"diagnosisCodeableConcept":{{"coding":[{{"system":"{ICD}","code":"F64.0"}}]}}}},{{"sequence":2,"diagnosisCodeableConcept":{{"coding":[{{"system":"{ICD}","code":"J45.909"}}]}}}}],"item":[{{"sequence":1}},{{"sequence":2{pointers}}}]}}"#
+        );
+        let bill = resource(&text);
+        let labelled = label(&bill, &born("1990-01-01"));
+        let paths = labelled
+            .parts
+            .iter()
+            .map(|part| part.path.words(bill.root()));
+        (labelled.whole.labels.is_none(), paths.collect::<Vec<_>>())
+    };
+    let (mixed, paths) = bill("");
+    assert!(!mixed);
+    assert_eq!(paths, ["diagnosis[0]", "item[0]", "item[1]"]);
+    let (mixed, paths) = bill(r#","diagnosisSequence":[2]"#);
+    assert!(mixed);
+    assert_eq!(paths, ["diagnosis[0]", "item[0]"]);
+}
+
+#[test]
 fn a_reference_to_a_labelled_record_is_a_part() {
     let mut around = born("1990-01-01");
     around.targets.insert(
@@ -288,4 +334,26 @@ fn rule_sen_1_a_screening_form_tells_what_it_screens_for() {
     assert!(form("http://loinc.org/q/44249-1|2.1", "1").holds(Labels::MENTAL_HEALTH));
     assert!(form("http://example.org/form", "/44250-9").holds(Labels::MENTAL_HEALTH));
     assert!(form("http://example.org/form", "/8302-2").is_none());
+}
+
+#[test]
+fn an_order_for_what_a_note_says_is_no_note() {
+    let mut around = born("1990-01-01");
+    let note = Neighbour {
+        whole: Marks::always(Labels::PSYCHOTHERAPY_NOTE.and(Labels::MENTAL_HEALTH)),
+        ..Neighbour::default()
+    };
+    let key = Key::parse("DocumentReference/n").unwrap();
+    around.targets.insert(key, note);
+    let order = resource(
+        r#"{"resourceType":"ServiceRequest","reasonReference":[{"reference":"DocumentReference/n"}]}"#,
+    );
+    let labelled = label(&order, &around);
+    assert_eq!(labelled.whole.labels, Labels::MENTAL_HEALTH);
+    assert!(
+        labelled.parts[0]
+            .marks
+            .labels
+            .holds(Labels::PSYCHOTHERAPY_NOTE)
+    );
 }

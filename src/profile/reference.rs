@@ -8,57 +8,90 @@ use crate::fhir::{
 };
 use std::collections::HashSet;
 
-/// Whether a reference names a type that its element doesn't allow. A reference that names none
-/// (`urn:`, an identifier, another server's own form of URL) is left to those who resolve it.
-pub(super) fn fault(node: &Node, targets: &str, root: &Node) -> Option<Fault> {
-    let allowed = |kind: &str| targets == "*" || targets.split(',').any(|target| target == kind);
-    let wrong = Some(Fault {
-        kind: IssueType::Value,
-        text: "refers to a type that this element does not allow",
-    });
-    let stated = node.text("type").filter(|kind| Kind::named(kind).is_some());
-    if stated.is_some_and(|kind| !allowed(kind)) {
-        return wrong;
-    }
-    let text = node.text("reference")?;
-    let kind = match Target::parse(text, None) {
-        Target::Local(key) => key.kind.name(),
-        Target::Contained(id) => match contained(root, &id) {
-            Some(kind) => kind,
-            None => {
-                return Some(Fault {
-                    kind: IssueType::Invariant,
-                    text: "ref-1: no contained resource has this id",
-                });
-            }
+/// What a reference's text says of the type of its target.
+enum Named<'n> {
+    /// This one.
+    Kind(&'n str),
+    /// One that R4 does not have.
+    Unknown,
+    /// A contained resource that is not there.
+    Missing,
+    /// Nothing: `urn:`, an identifier, another server's own form of URL.
+    Silent,
+}
+
+fn named<'n>(node: &'n Node, root: &'n Node) -> Named<'n> {
+    let Some(text) = node.text("reference") else {
+        return Named::Silent;
+    };
+    match Target::parse(text, None) {
+        Target::Local(key) => Named::Kind(key.kind.name()),
+        Target::Contained(id) => match contained_node(root, &id) {
+            Some(node) => node.text("resourceType").map_or(Named::Silent, Named::Kind),
+            None => Named::Missing,
         },
-        Target::Conditional(_) => text.split_once('?')?.0,
-        Target::Urn(_) => return None,
+        Target::Conditional(_) => text
+            .split_once('?')
+            .map_or(Named::Silent, |(kind, _)| Named::Kind(kind)),
+        Target::Urn(_) => Named::Silent,
         Target::Elsewhere(_) => {
             let (way, _) = text.split_once("/_history/").unwrap_or((text, ""));
             let mut steps = way.rsplit('/');
-            let name = steps.nth(1)?;
-            if Kind::named(name).is_none() {
-                let relative = steps.next().is_none() && name.starts_with(char::is_uppercase);
-                return relative.then_some(Fault {
-                    kind: IssueType::Value,
-                    text: "refers to a type that FHIR R4 does not have",
-                });
+            let Some(name) = steps.nth(1) else {
+                return Named::Silent;
+            };
+            if Kind::named(name).is_some() {
+                return Named::Kind(name);
             }
-            name
+            // `Ghost/a` is a type that is none; `https://else.example/anything` may be anything.
+            if steps.next().is_none() && name.starts_with(char::is_uppercase) {
+                Named::Unknown
+            } else {
+                Named::Silent
+            }
         }
-    };
-    if allowed(kind) { None } else { wrong }
+    }
 }
 
-fn contained<'n>(root: &'n Node, id: &str) -> Option<&'n str> {
-    if id.is_empty() {
-        return root.text("resourceType");
+/// The type that a reference points at, as far as its text says.
+pub(super) fn kind<'n>(node: &'n Node, root: &'n Node) -> Option<&'n str> {
+    match named(node, root) {
+        Named::Kind(kind) => Some(kind),
+        _ => None,
     }
-    let contained = root.get("contained")?.items().iter();
-    contained
-        .filter(|node| node.text("id") == Some(id))
-        .find_map(|node| node.text("resourceType"))
+}
+
+/// The contained resource of that id; the container itself for an empty one.
+pub(super) fn contained_node<'n>(root: &'n Node, id: &str) -> Option<&'n Node> {
+    if id.is_empty() {
+        return Some(root);
+    }
+    let mut contained = root.get("contained")?.items().iter();
+    contained.find(|node| node.text("id") == Some(id))
+}
+
+/// Whether a reference names a type that its element doesn't allow. A reference that names none is left
+/// to those who resolve it.
+pub(super) fn fault(node: &Node, targets: &str, root: &Node) -> Option<Fault> {
+    let allowed = |kind: &str| targets == "*" || targets.split(',').any(|target| target == kind);
+    let fault = |kind, text| Some(Fault { kind, text });
+    let wrong = "refers to a type that this element does not allow";
+    let stated = node.text("type").filter(|kind| Kind::named(kind).is_some());
+    if stated.is_some_and(|kind| !allowed(kind)) {
+        return fault(IssueType::Value, wrong);
+    }
+    match named(node, root) {
+        Named::Kind(kind) if !allowed(kind) => fault(IssueType::Value, wrong),
+        Named::Unknown => fault(
+            IssueType::Value,
+            "refers to a type that FHIR R4 does not have",
+        ),
+        Named::Missing => fault(
+            IssueType::Invariant,
+            "ref-1: no contained resource has this id",
+        ),
+        _ => None,
+    }
 }
 
 /// What is wrong with a reference.

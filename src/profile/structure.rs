@@ -2,14 +2,13 @@
 //! formats, reference targets, required bindings, invariants. One pass over the tree; every problem
 //! is told, with its FHIRPath.
 
-use super::{binding, narrative, primitive, reference};
+use super::{PROFILES, binding, conform, narrative, place::At, primitive, reference};
 use crate::fhir::{
-    Kind, Node, Resource,
+    EXTENSION, Kind, Node, Resource,
     json::{Member, Value},
     outcome::{Issue, IssueType},
     schema::{Element, Owner, OwnerId, SCHEMA, Shape},
 };
-use std::fmt::Write;
 
 /// What is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,6 +25,10 @@ pub enum Depth {
 pub struct CheckLimits {
     /// What is checked.
     pub depth: Depth,
+    /// Whether remarks are made that refuse nothing, and extensions of ours held to their definitions.
+    /// A write takes a malformed one: what follows from it is decided where it is read, and a Consent is
+    /// refused, or kept for review, with reasons.
+    pub remarks: bool,
     /// Most problems that are told.
     pub issues: usize,
     /// Longest text in bytes; FHIR's own limit is 1 MB. Binary data and attachments are bounded
@@ -37,6 +40,7 @@ impl Default for CheckLimits {
     fn default() -> Self {
         CheckLimits {
             depth: Depth::Strict,
+            remarks: false,
             issues: 100,
             text: 1024 * 1024,
         }
@@ -48,67 +52,33 @@ impl Default for CheckLimits {
 pub fn check(resource: &Resource, limits: CheckLimits) -> Vec<Issue> {
     let mut walk = Walk {
         limits,
+        acted_on: ACTED_ON.contains(&resource.kind().name()),
         issues: Vec::new(),
     };
-    let at = At {
-        parent: None,
-        step: Step::Name(resource.kind().name()),
-    };
+    let at = At::root(resource.kind().name());
     walk.resource(resource.root(), &at, None);
     walk.issues
 }
 
-/// A place, as a chain through the stack: words are made only when there is a problem.
-struct At<'a> {
-    parent: Option<&'a At<'a>>,
-    step: Step<'a>,
-}
-
-enum Step<'a> {
-    Name(&'a str),
-    Item(usize),
-}
-
-impl<'a> At<'a> {
-    fn name(&'a self, name: &'a str) -> At<'a> {
-        At {
-            parent: Some(self),
-            step: Step::Name(name),
-        }
-    }
-
-    fn item(&'a self, item: usize) -> At<'a> {
-        At {
-            parent: Some(self),
-            step: Step::Item(item),
-        }
-    }
-
-    fn words(&self) -> String {
-        let mut out = self.parent.map(At::words).unwrap_or_default();
-        match self.step {
-            Step::Name(name) if out.is_empty() => out.push_str(name),
-            // A name that is none of FHIR's could say anything.
-            Step::Name(name) if plain(name) => {
-                out.push('.');
-                out.push_str(name);
-            }
-            Step::Name(_) => {}
-            Step::Item(item) => {
-                // Writing to a String can't fail.
-                let _ = write!(out, "[{item}]");
-            }
-        }
-        out
-    }
-}
-
-fn plain(name: &str) -> bool {
-    name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
+/// Types from which rights, relations or bars are derived. A modifier extension may turn what such a
+/// record says into its contrary, and none is known here: it must not be processed
+/// (<https://hl7.org/fhir/R4/extensibility.html#modifierExtension>). Records of other types are kept
+/// and given back with theirs.
+const ACTED_ON: [&str; 9] = [
+    "Consent",
+    "Coverage",
+    "Flag",
+    "Group",
+    "Organization",
+    "Patient",
+    "Person",
+    "RelatedPerson",
+    "Task",
+];
 
 struct Walk {
     limits: CheckLimits,
+    acted_on: bool,
     issues: Vec<Issue>,
 }
 
@@ -173,6 +143,11 @@ impl Walk {
             if let Some(choice) = element.choice {
                 self.choice(&mut choices, choice, element, &here);
             }
+            if name == "modifierExtension" && self.acted_on && !matches!(place, Place::Contained) {
+                let text =
+                    "a modifier extension is not understood, and rights follow from this record";
+                self.say(IssueType::Extension, text, &here);
+            }
             if extra {
                 self.extra(member, element, node, &here, root);
             } else if name == "contained" && place == Place::Contained {
@@ -184,7 +159,7 @@ impl Walk {
         }
         self.required(node, owner, &choices, at);
         if owner.name == "Extension" {
-            self.extension(node, !choices.is_empty(), at);
+            self.extension(node, !choices.is_empty(), at, root);
         }
     }
 
@@ -217,7 +192,8 @@ impl Walk {
         }
     }
 
-    fn extension(&mut self, node: &Node, value: bool, at: &At) {
+    /// ext-1; and whether an extension of ours keeps to its definition.
+    fn extension(&mut self, node: &Node, value: bool, at: &At, root: &Node) {
         match (value, node.get("extension").is_some()) {
             (true, true) => {
                 let text = "an extension has a value or extensions, not both";
@@ -228,6 +204,14 @@ impl Walk {
                 self.say(IssueType::Required, text, at);
             }
             _ => {}
+        }
+        if self.limits.remarks
+            && let Some(url) = node.text("url").filter(|url| url.starts_with(EXTENSION))
+            && let Some(definition) = PROFILES.find(url)
+        {
+            for issue in conform::conform(&PROFILES, definition, (node, root), at, self.limits) {
+                self.tell(issue);
+            }
         }
     }
 

@@ -2,6 +2,7 @@ use super::*;
 
 const STRUCTURE: CheckLimits = CheckLimits {
     depth: Depth::Structure,
+    remarks: false,
     issues: 100,
     text: 1024 * 1024,
 };
@@ -286,4 +287,22 @@ fn structure_alone_asks_neither_codes_nor_contained_resources() {
     let resource = Resource::ours(text.to_owned()).unwrap();
     assert!(check(&resource, STRUCTURE).is_empty());
     assert_eq!(coded(text).len(), 4);
+}
+
+#[test]
+fn a_modifier_extension_is_refused_where_rights_follow_from_the_record() {
+    let modifier = r#""modifierExtension":[{"url":"u","valueBoolean":true}]"#;
+    let basic = format!(r#"{{"resourceType":"Basic","code":{{"text":"x"}},{modifier}}}"#);
+    assert!(coded(&basic).is_empty());
+    let flag = format!(
+        r#"{{"resourceType":"Flag","status":"active","code":{{"text":"x"}},"subject":{{"reference":"Patient/a"}},{modifier}}}"#
+    );
+    one(
+        &flag,
+        "Flag.modifierExtension: a modifier extension is not understood, and rights follow from this record",
+    );
+    let link = format!(
+        r#"{{"resourceType":"Patient","link":[{{"other":{{"reference":"Patient/a"}},"type":"refer",{modifier}}}]}}"#
+    );
+    assert_eq!(coded(&link).len(), 1);
 }

@@ -1,9 +1,12 @@
-//! L4: the only SQL. One storage trait; the embedded engine is SQLite, PostgreSQL comes beside it,
-//! so query text is written once ([`sql`], [`visible`], [`query`]) and engines only run it.
+//! L4: the only SQL. One storage trait; the embedded engine is SQLite, PostgreSQL comes beside it.
+//! Query text is written once ([`sql`], [`visible`], [`query`]) and so is all that is done with records
+//! ([`records`], over a [`session::Session`]): an engine only opens, runs statements and hands over rows.
 
 pub mod audit;
 pub mod query;
+pub(crate) mod records;
 pub mod registry;
+pub mod session;
 pub mod sources;
 pub mod sql;
 pub mod sqlite;

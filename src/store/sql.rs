@@ -15,9 +15,20 @@ pub struct Sql {
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs, reason = "SQL's own kinds")]
 pub enum Value {
+    Null,
     Integer(i64),
+    Real(f64),
     Text(Box<str>),
+    Bytes(Box<[u8]>),
 }
+
+/// The values of a statement.
+macro_rules! values {
+    ($($value:expr),* $(,)?) => {
+        [$($crate::store::sql::Value::from($value)),*]
+    };
+}
+pub(crate) use values;
 
 /// The most pieces that are joined side by side.
 const FLAT: usize = 32;
@@ -28,9 +39,45 @@ impl From<i64> for Value {
     }
 }
 
+impl From<u32> for Value {
+    fn from(value: u32) -> Self {
+        Value::Integer(value.into())
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Value::Integer(value.into())
+    }
+}
+
+impl From<f64> for Value {
+    fn from(value: f64) -> Self {
+        Value::Real(value)
+    }
+}
+
 impl From<&str> for Value {
     fn from(value: &str) -> Self {
         Value::Text(value.into())
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Value::Text(value.into())
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(value: Vec<u8>) -> Self {
+        Value::Bytes(value.into())
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Value::Null, Into::into)
     }
 }
 

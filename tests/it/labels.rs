@@ -78,7 +78,7 @@ impl Kept {
             settings: Settings::default(),
             fail_closed: true,
         };
-        self.store.write_now(batch).unwrap();
+        self.store.write_now(&batch).unwrap();
     }
 
     fn columns(&self, keys: &[Key]) -> BTreeMap<Key, Columns> {

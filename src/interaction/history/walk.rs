@@ -77,7 +77,7 @@ impl<S: Store, J: Journal> Service<S, J> {
     /// The versions that the requester may know of, the newest first; from the one named `after` (it
     /// comes first), until `enough` or to the end. `None` where the record as it is, or as it last
     /// was, is hidden, or never was.
-    pub(super) async fn seen(
+    pub(super) async fn walk(
         &self,
         question: &Question,
         key: &Key,

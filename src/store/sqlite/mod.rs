@@ -1,28 +1,24 @@
 //! The embedded engine: SQLite through rusqlite. One writer; one read connection a thread, opened on
 //! first use; each question in one snapshot.
 
-mod history;
-mod index;
-mod keys;
-mod neighbours;
-mod relabel;
-mod remembered;
-mod rows;
-mod search;
-mod spread;
-mod standing;
-mod write;
+mod session;
 
 use super::{
     Batch, Begin, Found, History, Moment, Page, Position, Span, Store, StoreError, WriteError,
     Written,
+    records::{
+        self,
+        remembered::{Remembered, Snapshot},
+        history, search, spread, write,
+    },
+    session::Session,
+    sql::Value,
 };
 use crate::{
     fhir::{Instant, Key},
     policy::{Case, Settings},
     search::plan::Plan,
 };
-use remembered::{Remembered, Snapshot};
 use rusqlite::{Connection, OpenFlags};
 use std::{
     cell::RefCell,
@@ -107,27 +103,6 @@ impl fmt::Debug for SqliteStore {
     }
 }
 
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        match error {
-            rusqlite::Error::InvalidQuery
-            | rusqlite::Error::FromSqlConversionFailure(..)
-            | rusqlite::Error::InvalidColumnType(..) => StoreError::Damaged,
-            rusqlite::Error::SqliteFailure(code, _)
-                if matches!(
-                    code.code,
-                    rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase
-                ) =>
-            {
-                StoreError::Damaged
-            }
-            // The engine's own words can quote values; its code can't.
-            rusqlite::Error::SqliteFailure(code, _) => StoreError::Away(code.to_string().into()),
-            _ => StoreError::Away("the query failed".into()),
-        }
-    }
-}
-
 thread_local! {
     static READERS: RefCell<HashMap<u64, Reader>> = RefCell::new(HashMap::new());
 }
@@ -166,7 +141,8 @@ impl SqliteStore {
     /// Checks that the store answers and is whole as far as a quick look tells.
     pub fn check(&self) -> Result<(), StoreError> {
         self.with(|read| {
-            let answer: String = read.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+            let read: &dyn Session = read;
+            let answer: String = read.one("PRAGMA quick_check(1)", &[], |row| row.get(0))?;
             if answer == "ok" {
                 Ok(())
             } else {
@@ -177,33 +153,17 @@ impl SqliteStore {
 
     /// Whether the store answers at all.
     pub fn ping(&self) -> Result<(), StoreError> {
-        self.with(|read| Ok(read.query_row("SELECT 1", [], |_| Ok(()))?))
+        self.with(|read| records::answers(read))
     }
 
     /// How many records of each type it holds, for operators.
     pub fn totals(&self) -> Result<Vec<(&'static str, u64)>, StoreError> {
-        self.with(|read| {
-            let sql =
-                "SELECT kind, count(*) FROM record WHERE deleted = 0 GROUP BY kind ORDER BY kind";
-            let mut query = read.prepare_cached(sql)?;
-            let rows = query.query_map([], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
-            })?;
-            let mut totals = Vec::new();
-            for row in rows {
-                let (kind, count) = row?;
-                totals.extend(crate::fhir::Kind::numbered(kind).map(|kind| (kind.name(), count)));
-            }
-            Ok(totals)
-        })
+        self.with(|read| records::totals(read))
     }
 
     /// When its newest record was written, for operators.
     pub fn newest(&self) -> Result<Option<Instant>, StoreError> {
-        self.with(|read| {
-            let sql = "SELECT max(updated) FROM record";
-            Ok(read.query_row(sql, [], |row| row.get(0))?)
-        })
+        self.with(|read| records::newest(read))
     }
 
     /// Whether relabelling is still to be finished.
@@ -212,13 +172,19 @@ impl SqliteStore {
     }
 
     /// Writes a batch on the calling thread.
-    pub fn write_now(&self, batch: Batch) -> Result<Vec<Written>, WriteError> {
+    pub fn write_now(&self, batch: &Batch) -> Result<Vec<Written>, WriteError> {
         let mut writer = self
             .inner
             .writer
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        write::batch(&mut writer, batch)
+        let (written, mut pending) = within(&mut writer, |tx| write::batch(tx, batch))?;
+        while pending {
+            pending = within(&mut writer, |tx| {
+                spread::finish(tx, batch.at, batch.settings)
+            })?;
+        }
+        Ok(written)
     }
 
     /// Runs `work` on this thread's read connection, in one snapshot.
@@ -241,12 +207,29 @@ impl SqliteStore {
                 connection.execute_batch("ROLLBACK")?;
             }
             connection.prepare_cached("BEGIN DEFERRED")?.execute([])?;
-            let snapshot = Snapshot::of(connection, &reader.remembered);
-            let answer = snapshot.and_then(|snapshot| work(&snapshot));
+            let mut version = connection.prepare_cached("PRAGMA data_version")?;
+            let version = version.query_row([], |row| row.get(0));
+            let answer = version.map_err(StoreError::from).and_then(|version| {
+                let mark = Value::Integer(version);
+                work(&Snapshot::of(connection, &reader.remembered, mark))
+            });
             connection.prepare_cached("COMMIT")?.execute([])?;
             answer
         })
     }
+}
+
+/// Does `work` in one transaction: all of it or, where it fails, nothing.
+fn within<T, E: From<StoreError>>(
+    writer: &mut Connection,
+    work: impl FnOnce(&Connection) -> Result<T, E>,
+) -> Result<T, E> {
+    let tx = writer
+        .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+        .map_err(StoreError::from)?;
+    let done = work(&tx)?;
+    tx.commit().map_err(StoreError::from)?;
+    Ok(done)
 }
 
 /// A read connection and what it remembers.
@@ -359,7 +342,7 @@ impl Store for SqliteStore {
 
     async fn write(&self, batch: Batch) -> Result<Vec<Written>, WriteError> {
         let store = self.clone();
-        match tokio::task::spawn_blocking(move || store.write_now(batch)).await {
+        match tokio::task::spawn_blocking(move || store.write_now(&batch)).await {
             Ok(written) => written,
             Err(_) => Err(StoreError::Away("the writer stopped".into()).into()),
         }

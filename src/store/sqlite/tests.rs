@@ -7,7 +7,7 @@ use crate::{
     policy::{Case, Requester, Role, Settings},
     scope::ScopeSet,
     statute::Purpose,
-    store::{Batch, Change, Expect, Store},
+    store::{Batch, Change, Expect, Store, session::Session},
 };
 use serde_json::Value;
 use std::io::Read as _;
@@ -68,7 +68,7 @@ fn loaded(folder: &std::path::Path) -> SqliteStore {
         settings: Settings::default(),
         fail_closed: false,
     };
-    store.write_now(batch).unwrap();
+    store.write_now(&batch).unwrap();
     store
 }
 
@@ -183,10 +183,9 @@ fn steps(store: &SqliteStore, case: &Case, query: &str) -> Vec<String> {
             let settings = Settings::default();
             let lens = super::search::lens(read, case, settings, &names, wanted.as_deref())?;
             let sql = query::page(query::matching(&lens, &plan), Order::of(&plan), 50, None);
-            let mut explained = read.prepare(&format!("EXPLAIN QUERY PLAN {}", sql.text))?;
-            let values = rusqlite::params_from_iter(sql.values.iter());
-            let steps = explained.query_map(values, |row| row.get(3))?;
-            Ok(steps.collect::<Result<_, _>>()?)
+            let read: &dyn Session = read;
+            let explained = format!("EXPLAIN QUERY PLAN {}", sql.text);
+            read.all(&explained, &sql.values, |row| row.get(3))
         })
         .unwrap()
 }

@@ -122,7 +122,7 @@ impl Shelf {
                 settings,
                 fail_closed: true,
             };
-            store.write_now(batch).unwrap();
+            store.write_now(&batch).unwrap();
         }
         Shelf {
             settings,

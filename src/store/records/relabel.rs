@@ -11,9 +11,9 @@ use crate::{
         Labels,
         projections::{PROJECTIONS, Seat},
     },
-    store::{StoreError, subjects},
+    store::{StoreError, session::Session, sql::values, subjects},
 };
-use rusqlite::{Connection, params};
+use std::borrow::Cow;
 
 /// The columns of a record that are no part of [`Row`].
 #[derive(Debug)]
@@ -94,7 +94,8 @@ pub fn label(
             updated: writer.at,
         },
     };
-    let household_hash = household_hash(resource, &labelled, key.kind, writer.settings);
+    let left = faces::household(resource, &labelled.parts);
+    let household_hash = household_hash(left.as_deref(), &labelled, key.kind, writer.settings);
     if let Some(before) = &before {
         let first = || (before.household_hash, before.household.clone());
         writer.faces.entry(rid).or_insert_with(first);
@@ -122,7 +123,15 @@ pub fn label(
         subjects: i64::try_from(patients.len()).unwrap_or(i64::MAX),
         derived,
     };
-    let row = seal(facts, stamp, household, resource, &labelled).into_row();
+    let row = seal(
+        facts,
+        stamp,
+        household,
+        resource,
+        &labelled,
+        left.as_deref(),
+    )
+    .into_row();
     writer.store(rid, &row, &columns)?;
     index::clear(writer.tx, rid)?;
     index::index(writer.tx, rid, &key, resource, &labelled)?;
@@ -164,24 +173,15 @@ fn patients(
              WHERE f.target = ?1 AND q.own = 1 AND q.kind <> ?2"
         };
         let consent = super::keys::number("Consent");
-        let found: Vec<i64> = writer
-            .tx
-            .prepare_cached(sql)?
-            .query_map([rid, consent], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        writer
-            .tx
-            .prepare_cached("DELETE FROM record_patient WHERE rid = ?1 AND own = 1")?
-            .execute([rid])?;
+        let found = writer.tx.numbers(sql, &values![rid, consent])?;
+        let sql = "DELETE FROM record_patient WHERE rid = ?1 AND own = 1";
+        writer.tx.run(sql, &values![rid])?;
         for patient in found {
             index::patient_row(writer.tx, rid, &key, patient, true)?;
         }
     }
     let sql = "SELECT patient FROM record_patient WHERE rid = ?1 AND own = 1 ORDER BY patient";
-    let mut query = writer.tx.prepare_cached(sql)?;
-    Ok(query
-        .query_map([rid], |row| row.get(0))?
-        .collect::<Result<_, _>>()?)
+    writer.tx.numbers(sql, &values![rid])
 }
 
 /// The row as it was.
@@ -220,7 +220,7 @@ impl Before {
 }
 
 fn before(
-    tx: &Connection,
+    tx: &dyn Session,
     rid: i64,
     old: Option<&rows::Found>,
 ) -> Result<Option<Before>, StoreError> {
@@ -229,15 +229,15 @@ fn before(
     };
     let sql = "SELECT seq, version, updated, h_version, h_updated, h_hash, hits, regime, care, day, organization, subjects, author, \
                p_labels, p_conditional, p_protected, p_c_protected FROM record WHERE rid = ?1";
-    let before = tx.prepare_cached(sql)?.query_row([rid], |row| {
+    let before = tx.one(sql, &values![rid], |row| {
         Ok(Before {
             seq: row.get(0)?,
             full: Stamp {
-                version: row.get::<_, String>(1)?.into(),
+                version: row.get::<&str>(1)?.into(),
                 updated: row.get(2)?,
             },
             household: Stamp {
-                version: row.get::<_, String>(3)?.into(),
+                version: row.get::<&str>(3)?.into(),
                 updated: row.get(4)?,
             },
             household_hash: row.get(5)?,
@@ -257,16 +257,21 @@ fn before(
 }
 
 /// What the household sees, hashed: nothing, or the face that its projection shows.
-fn household_hash(resource: &Resource, labelled: &Labelled, kind: Kind, settings: Settings) -> i64 {
+fn household_hash(
+    left: Option<&Resource>,
+    labelled: &Labelled,
+    kind: Kind,
+    settings: Settings,
+) -> i64 {
     if !labelled.whole.labels.is_none() {
         return 0;
     }
-    let Some(face) = faces::household(resource, &labelled.parts) else {
+    let Some(face) = left else {
         return 0;
     };
     let shown = match PROJECTIONS.of(Seat::Subscriber, settings.household, kind) {
-        Some(list) => faces::projected(&face, list),
-        None => Some(face),
+        Some(list) => faces::projected(face, list),
+        None => Some(Cow::Borrowed(face)),
     };
     shown.map_or(0, |shown| {
         let digest =
@@ -282,7 +287,7 @@ fn household_hash(resource: &Resource, labelled: &Labelled, kind: Kind, settings
 
 /// Adds what became current to the patients' masks; where something ceased, counts anew.
 fn hits(
-    tx: &Connection,
+    tx: &dyn Session,
     patients: &[i64],
     hits: Labels,
     before: Option<&Before>,
@@ -292,8 +297,8 @@ fn hits(
         if lost {
             recompute_hits(tx, *patient)?;
         } else if !hits.is_none() {
-            tx.prepare_cached("UPDATE patient_state SET hits = hits | ?2 WHERE patient = ?1")?
-                .execute(params![patient, hits.column()])?;
+            let sql = "UPDATE patient_state SET hits = hits | ?2 WHERE patient = ?1";
+            tx.run(sql, &values![*patient, hits.column()])?;
         }
     }
     if lost && let Some(before) = before {
@@ -309,17 +314,14 @@ fn hits(
 }
 
 /// Counts a patient's current hits anew.
-pub fn recompute_hits(tx: &Connection, patient: i64) -> Result<(), StoreError> {
+pub fn recompute_hits(tx: &dyn Session, patient: i64) -> Result<(), StoreError> {
     let sql = "SELECT r.hits FROM record_patient q JOIN record r ON r.rid = q.rid \
                WHERE q.patient = ?1 AND q.own = 1 AND r.deleted = 0 AND r.hits <> 0";
     let mut hits = Labels::NONE;
-    for column in tx
-        .prepare_cached(sql)?
-        .query_map([patient], |row| row.get(0))?
-    {
-        hits = hits.and(Labels::from_column(column?));
+    for column in tx.numbers(sql, &values![patient])? {
+        hits = hits.and(Labels::from_column(column));
     }
-    tx.prepare_cached("UPDATE patient_state SET hits = ?2 WHERE patient = ?1")?
-        .execute(params![patient, hits.column()])?;
+    let sql = "UPDATE patient_state SET hits = ?2 WHERE patient = ?1";
+    tx.run(sql, &values![patient, hits.column()])?;
     Ok(())
 }

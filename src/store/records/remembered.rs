@@ -1,18 +1,28 @@
 //! What a read connection remembers from one question to the next: who a requester is, and what holds
-//! of a patient whatever the time and whoever asks. It is exact: SQLite's `data_version` changes with
-//! every commit of another connection, a read connection makes none itself, and it is asked in each
-//! question's own snapshot. So nothing is remembered past a change of any directive, label or link.
+//! of a patient whatever the time and whoever asks. It is exact: an engine gives each snapshot a mark
+//! that is another after every commit (SQLite's `data_version`, PostgreSQL's snapshot itself), and it is
+//! asked in each question's own snapshot. So nothing is remembered past a change of any directive, label
+//! or link.
 
 use super::{
     keys,
     standing::{self, Names},
 };
-use crate::{consent::Directive, fhir::Key, policy::Requester, statute::Labels, store::StoreError};
-use rusqlite::{Connection, OptionalExtension as _};
+use crate::{
+    consent::Directive,
+    fhir::Key,
+    policy::Requester,
+    statute::Labels,
+    store::{
+        StoreError,
+        session::{Each, Session},
+        sql::{Value, values},
+    },
+};
 use std::{
     cell::{OnceCell, RefCell},
     collections::HashMap,
-    ops::Deref,
+    fmt,
     rc::Rc,
 };
 
@@ -22,16 +32,16 @@ const MOST: usize = 4096;
 /// What was read since the last commit.
 #[derive(Debug, Default)]
 pub struct Remembered {
-    version: i64,
+    mark: Option<Value>,
     requesters: usize,
     names: HashMap<Option<Key>, HashMap<Option<Key>, Rc<Names>>>,
     patients: HashMap<i64, Rc<Patient>>,
 }
 
 /// A read connection in one snapshot, with what it remembers of it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Snapshot<'s> {
-    read: &'s Connection,
+    read: &'s dyn Session,
     remembered: &'s RefCell<Remembered>,
 }
 
@@ -59,7 +69,7 @@ impl Remembered {
 
 impl Patient {
     /// The directives in force.
-    pub fn directives(&self, read: &Connection) -> Result<&[Directive], StoreError> {
+    pub fn directives(&self, read: &dyn Session) -> Result<&[Directive], StoreError> {
         if let Some(known) = self.directives.get() {
             return Ok(known);
         }
@@ -69,21 +79,21 @@ impl Patient {
 }
 
 impl<'s> Snapshot<'s> {
-    /// Of a connection whose transaction has begun; forgets what another connection has changed.
+    /// Of a connection whose transaction has begun, with the snapshot's mark; forgets what was remembered
+    /// under another.
     pub fn of(
-        read: &'s Connection,
+        read: &'s dyn Session,
         remembered: &'s RefCell<Remembered>,
-    ) -> Result<Snapshot<'s>, StoreError> {
-        let mut query = read.prepare_cached("PRAGMA data_version")?;
-        let version = query.query_row([], |row| row.get(0))?;
+        mark: Value,
+    ) -> Snapshot<'s> {
         let mut all = remembered.borrow_mut();
-        if all.version != version {
+        if all.mark.as_ref() != Some(&mark) {
             *all = Remembered {
-                version,
+                mark: Some(mark),
                 ..Remembered::default()
             };
         }
-        Ok(Snapshot { read, remembered })
+        Snapshot { read, remembered }
     }
 
     /// The names of a requester.
@@ -125,10 +135,10 @@ impl<'s> Snapshot<'s> {
             return Ok(None);
         };
         let sql = "SELECT born, hits, tightening FROM patient_state WHERE patient = ?1";
-        let row: Option<(Option<String>, i64, i64)> = self
-            .prepare_cached(sql)?
-            .query_row([rid], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .optional()?;
+        let row: Option<(Option<String>, i64, i64)> =
+            self.read.first(sql, &values![rid], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
         let (born, hits, tightening) = row.unwrap_or_default();
         Ok(Some(Patient {
             rid,
@@ -141,10 +151,18 @@ impl<'s> Snapshot<'s> {
     }
 }
 
-impl Deref for Snapshot<'_> {
-    type Target = Connection;
+impl Session for Snapshot<'_> {
+    fn run(&self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
+        self.read.run(sql, values)
+    }
 
-    fn deref(&self) -> &Connection {
-        self.read
+    fn rows(&self, sql: &str, values: &[Value], each: Each<'_>) -> Result<(), StoreError> {
+        self.read.rows(sql, values, each)
+    }
+}
+
+impl fmt::Debug for Snapshot<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Snapshot")
     }
 }

@@ -13,61 +13,63 @@ use crate::{
     },
     store::{
         StoreError,
+        session::Session,
         sources::{self, Source},
+        sql::{Value, values},
         subjects::Named,
     },
 };
-use rusqlite::{Connection, params};
-use std::collections::HashSet;
+use std::{
+    collections::{BTreeMap, HashSet},
+    rc::Rc,
+};
 
 /// Takes away the index entries of a record.
-pub fn clear(write: &Connection, rid: i64) -> Result<(), StoreError> {
-    for sql in [
+pub fn clear(write: &dyn Session, rid: i64) -> Result<(), StoreError> {
+    const ALL: &[&str] = &[
         "DELETE FROM index_token WHERE rid = ?1",
         "DELETE FROM index_date WHERE rid = ?1",
         "DELETE FROM index_string WHERE rid = ?1",
         "DELETE FROM index_reference WHERE rid = ?1",
         "DELETE FROM index_uri WHERE rid = ?1",
         "DELETE FROM part WHERE rid = ?1",
-    ] {
-        write.prepare_cached(sql)?.execute([rid])?;
-    }
-    Ok(())
+    ];
+    write.sweep(ALL, rid)
 }
 
 /// What its parts reveal.
-pub fn parts(write: &Connection, rid: i64, parts: &[Marks]) -> Result<(), StoreError> {
-    let mut sql = write.prepare_cached("INSERT INTO part VALUES (?1, ?2, ?3, ?4, ?5)")?;
+pub fn parts(write: &dyn Session, rid: i64, parts: &[Marks]) -> Result<(), StoreError> {
+    let mut rows = Rows::of("part", 5);
     for marks in parts {
-        sql.execute(params![
-            rid,
-            marks.labels.column(),
-            marks.conditional.column(),
-            marks.protected.column(),
-            marks.conditional_protected.column()
-        ])?;
+        rows.add(values![rid], &[], *marks);
     }
-    Ok(())
+    rows.insert(write)
 }
 
 /// What the record points at.
-pub fn references(write: &Connection, rid: i64, resource: &Resource) -> Result<(), StoreError> {
-    let mut sql = write.prepare_cached(
-        "INSERT INTO reference (rid, target, needed) VALUES (?1, ?2, ?3) \
-         ON CONFLICT (rid, target) DO UPDATE SET needed = max(needed, excluded.needed)",
-    )?;
+pub fn references(write: &dyn Session, rid: i64, resource: &Resource) -> Result<(), StoreError> {
+    let mut needed: BTreeMap<i64, bool> = BTreeMap::new();
     for reference in &resource.found().references {
         if let Some(key) = reference.target.local() {
-            let needed = faces::needs(resource, &reference.path);
-            sql.execute(params![rid, keys::locate(write, key)?, needed])?;
+            let target = needed.entry(keys::locate(write, key)?).or_default();
+            *target |= faces::needs(resource, &reference.path);
         }
     }
-    Ok(())
+    let values: Vec<Value> = needed
+        .into_iter()
+        .flat_map(|(target, needed)| values![rid, target, needed])
+        .collect();
+    write.insert(
+        "INSERT INTO reference (rid, target, needed) VALUES",
+        3,
+        &values,
+        "",
+    )
 }
 
 /// Whose record it is, and whom it names.
 pub fn patients(
-    write: &Connection,
+    write: &dyn Session,
     rid: i64,
     key: &Key,
     named: &[Named],
@@ -81,46 +83,40 @@ pub fn patients(
 
 /// One row of [`patients`].
 pub fn patient_row(
-    write: &Connection,
+    write: &dyn Session,
     rid: i64,
     key: &Key,
     patient: i64,
     own: bool,
 ) -> Result<(), StoreError> {
-    write
-        .prepare_cached("INSERT OR IGNORE INTO patient_state (patient) VALUES (?1)")?
-        .execute([patient])?;
-    write
-        .prepare_cached(
-            "INSERT INTO record_patient (rid, patient, own, kind) VALUES (?1, ?2, ?3, ?4)",
-        )?
-        .execute(params![rid, patient, own, key.kind.number()])?;
+    let sql = "INSERT INTO patient_state (patient) VALUES (?1) ON CONFLICT DO NOTHING";
+    write.run(sql, &values![patient])?;
+    let sql = "INSERT INTO record_patient (rid, patient, own, kind) VALUES (?1, ?2, ?3, ?4)";
+    write.run(sql, &values![rid, patient, own, key.kind.number()])?;
     Ok(())
 }
 
 /// What the record is found by, each entry with the labels of the element that says it.
 pub fn index(
-    write: &Connection,
+    write: &dyn Session,
     rid: i64,
     key: &Key,
     resource: &Resource,
     labelled: &Labelled,
 ) -> Result<(), StoreError> {
     let found = entries(resource, None);
-    let lasting = Lasting::of(resource, labelled);
+    // Most records have no part of which labels speak.
+    let parted = !labelled.parts.is_empty();
+    let lasting = parted.then(|| Lasting::of(resource, labelled));
+    let mut rows = Index::default();
     for entry in &found {
-        for marks in lasting.marks(entry) {
-            let row = Row {
-                write,
-                rid,
-                kind: key.kind.number(),
-                param: i64::from(entry.param.0),
-                marks,
-            };
-            row.insert(&entry.value)?;
+        let of = values![rid, key.kind.number(), i64::from(entry.param.0)];
+        let marks = lasting.as_ref().map(|lasting| lasting.marks(entry));
+        for marks in marks.unwrap_or_else(|| vec![Marks::NONE]) {
+            rows.add(write, &of, &entry.value, marks)?;
         }
     }
-    Ok(())
+    rows.insert(write)
 }
 
 /// The most parts of a record that are cut one by one to see which entries go with them.
@@ -139,12 +135,14 @@ struct Lasting<'l> {
 }
 
 /// Entries by what they say, wherever they say it.
-struct Said(HashSet<(ParamId, String)>);
+#[derive(Clone)]
+struct Said(Rc<HashSet<(ParamId, String)>>);
 
 impl Said {
     fn of(resource: Option<&Resource>) -> Said {
         let entries = resource.map(|resource| entries(resource, None));
-        Said(entries.unwrap_or_default().iter().map(said).collect())
+        let said = entries.unwrap_or_default().iter().map(said).collect();
+        Said(Rc::new(said))
     }
 
     fn has(&self, entry: &(ParamId, String)) -> bool {
@@ -165,14 +163,23 @@ impl<'l> Lasting<'l> {
             return Lasting {
                 without_one: Vec::new(),
                 with_one: Vec::new(),
-                without_all: Said::of(all.as_ref()),
+                without_all: Said::of(all.as_deref()),
                 parts,
             };
         }
         let left = |parts: &[&Part]| {
             let left = faces::without(resource, parts);
-            Said::of(left.as_ref())
+            Said::of(left.as_deref())
         };
+        if parts.len() == 1 {
+            let without = left(&parts);
+            return Lasting {
+                without_one: vec![without.clone()],
+                with_one: vec![Said::of(Some(resource))],
+                without_all: without,
+                parts,
+            };
+        }
         let others = |one: &&Part| -> Vec<&Part> {
             let others = parts.iter().filter(|other| other.path != one.path);
             others.copied().collect()
@@ -224,88 +231,113 @@ impl<'l> Lasting<'l> {
     }
 }
 
-struct Row<'w> {
-    write: &'w Connection,
-    rid: i64,
-    kind: i64,
-    param: i64,
-    marks: Marks,
+/// Rows of one table, each ending in the columns of marks.
+struct Rows {
+    table: &'static str,
+    width: usize,
+    values: Vec<Value>,
 }
 
-impl Row<'_> {
-    fn insert(&self, value: &IndexValue) -> Result<(), StoreError> {
-        let Marks {
-            labels,
-            conditional,
-            protected,
-            conditional_protected,
-            ..
-        } = self.marks;
-        let marks = [
-            labels.column(),
-            conditional.column(),
-            protected.column(),
-            conditional_protected.column(),
-        ];
-        let [a, b, c, d] = marks;
+impl Rows {
+    fn of(table: &'static str, width: usize) -> Rows {
+        Rows {
+            table,
+            width,
+            values: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, of: impl IntoIterator<Item = Value>, said: &[Value], marks: Marks) {
+        self.values.extend(of);
+        self.values.extend_from_slice(said);
+        self.values.extend(values![
+            marks.labels.column(),
+            marks.conditional.column(),
+            marks.protected.column(),
+            marks.conditional_protected.column(),
+        ]);
+    }
+
+    fn insert(&self, write: &dyn Session) -> Result<(), StoreError> {
+        let into = format!("INSERT INTO {} VALUES", self.table);
+        write.insert(&into, self.width, &self.values, "")
+    }
+}
+
+/// The index entries of one record, by table.
+struct Index {
+    token: Rows,
+    date: Rows,
+    string: Rows,
+    reference: Rows,
+    uri: Rows,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Index {
+            token: Rows::of("index_token", 9),
+            date: Rows::of("index_date", 9),
+            string: Rows::of("index_string", 9),
+            reference: Rows::of("index_reference", 9),
+            uri: Rows::of("index_uri", 8),
+        }
+    }
+}
+
+impl Index {
+    fn add(
+        &mut self,
+        write: &dyn Session,
+        of: &[Value],
+        value: &IndexValue,
+        marks: Marks,
+    ) -> Result<(), StoreError> {
+        let of = of.iter().cloned();
         match value {
             IndexValue::Token { system, code, .. } => {
-                let sql = "INSERT INTO index_token VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)";
-                let system = system.as_deref();
-                self.write.prepare_cached(sql)?.execute(params![
-                    self.rid, self.kind, self.param, system, &**code, a, b, c, d
-                ])?;
+                let said = values![system.as_deref(), &**code];
+                self.token.add(of, &said, marks);
             }
             IndexValue::Date(Interval { start, end }) => {
-                let sql = "INSERT INTO index_date VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)";
-                self.write.prepare_cached(sql)?.execute(params![
-                    self.rid, self.kind, self.param, start, end, a, b, c, d
-                ])?;
+                self.date.add(of, &values![*start, *end], marks);
             }
             IndexValue::String { folded, exact } => {
-                let sql = "INSERT INTO index_string VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)";
                 let exact = exact.as_deref().unwrap_or(folded);
-                self.write.prepare_cached(sql)?.execute(params![
-                    self.rid, self.kind, self.param, &**folded, exact, a, b, c, d
-                ])?;
+                self.string.add(of, &values![&**folded, exact], marks);
             }
             IndexValue::Reference(Target::Local(key)) => {
-                let sql = "INSERT INTO index_reference VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)";
-                let target = keys::locate(self.write, key)?;
-                self.write.prepare_cached(sql)?.execute(params![
-                    self.rid,
-                    self.kind,
-                    self.param,
-                    target,
-                    key.kind.number(),
-                    a,
-                    b,
-                    c,
-                    d
-                ])?;
+                let said = values![keys::locate(write, key)?, key.kind.number()];
+                self.reference.add(of, &said, marks);
             }
-            IndexValue::Uri(uri) => {
-                let sql = "INSERT INTO index_uri VALUES (?1,?2,?3,?4,?5,?6,?7,?8)";
-                self.write
-                    .prepare_cached(sql)?
-                    .execute(params![self.rid, self.kind, self.param, &**uri, a, b, c, d])?;
-            }
+            IndexValue::Uri(uri) => self.uri.add(of, &values![&**uri], marks),
             // Searched with the next issue: numbers, quantities, references to elsewhere.
             IndexValue::Reference(_) | IndexValue::Number(_) | IndexValue::Quantity { .. } => {}
         }
         Ok(())
     }
+
+    fn insert(&self, write: &dyn Session) -> Result<(), StoreError> {
+        let all = [
+            &self.token,
+            &self.date,
+            &self.string,
+            &self.reference,
+            &self.uri,
+        ];
+        all.into_iter().try_for_each(|rows| rows.insert(write))
+    }
 }
 
 /// What relations are derived from.
-pub fn sources(write: &Connection, rid: i64, resource: &Resource) -> Result<(), StoreError> {
+pub fn sources(write: &dyn Session, rid: i64, resource: &Resource) -> Result<(), StoreError> {
     for source in sources::sources(resource) {
         source_row(write, rid, &source)?;
     }
     Ok(())
 }
 
-fn source_row(write: &Connection, rid: i64, source: &Source) -> Result<(), StoreError> {
+fn source_row(write: &dyn Session, rid: i64, source: &Source) -> Result<(), StoreError> {
     let locate = |key: &Key| keys::locate(write, key);
     let maybe = |key: &Option<Key>| key.as_ref().map(locate).transpose();
     match source {
@@ -317,16 +349,16 @@ fn source_row(write: &Connection, rid: i64, source: &Source) -> Result<(), Store
             period,
         } => {
             let sql = "INSERT INTO coverage VALUES (?1,?2,?3,?4,?5,?6,?7)";
-            let values = params![
+            let values = values![
                 rid,
                 locate(beneficiary)?,
                 maybe(subscriber)?,
                 maybe(payor)?,
-                active,
+                *active,
                 period.start,
                 period.end
             ];
-            write.prepare_cached(sql)?.execute(values)?;
+            write.run(sql, &values)?;
         }
         Source::Authority {
             patient,
@@ -334,14 +366,12 @@ fn source_row(write: &Connection, rid: i64, source: &Source) -> Result<(), Store
             period,
         } => {
             let sql = "INSERT INTO authority VALUES (?1,?2,?3,?4,?5)";
-            let values = params![rid, locate(patient)?, &**kind, period.start, period.end];
-            write.prepare_cached(sql)?.execute(values)?;
+            let values = values![rid, locate(patient)?, &**kind, period.start, period.end];
+            write.run(sql, &values)?;
         }
         Source::Link { one, other } => {
             let sql = "INSERT INTO link VALUES (?1,?2,?3)";
-            write
-                .prepare_cached(sql)?
-                .execute([rid, locate(one)?, locate(other)?])?;
+            write.run(sql, &values![rid, locate(one)?, locate(other)?])?;
         }
         Source::Flag {
             patient,
@@ -350,7 +380,7 @@ fn source_row(write: &Connection, rid: i64, source: &Source) -> Result<(), Store
             period,
         } => {
             let sql = "INSERT INTO flag VALUES (?1,?2,?3,?4,?5,?6)";
-            let values = params![
+            let values = values![
                 rid,
                 locate(patient)?,
                 &**code,
@@ -358,7 +388,7 @@ fn source_row(write: &Connection, rid: i64, source: &Source) -> Result<(), Store
                 period.start,
                 period.end
             ];
-            write.prepare_cached(sql)?.execute(values)?;
+            write.run(sql, &values)?;
         }
         Source::Grant {
             requester,
@@ -368,41 +398,39 @@ fn source_row(write: &Connection, rid: i64, source: &Source) -> Result<(), Store
             period,
         } => {
             let sql = "INSERT INTO access_grant VALUES (?1,?2,?3,?4,?5,?6,?7)";
-            let values = params![
+            let values = values![
                 rid,
                 locate(requester)?,
                 locate(reach)?,
-                purposes,
+                *purposes,
                 serde_json::to_string(kinds).map_err(|_| StoreError::Damaged)?,
                 period.start,
                 period.end
             ];
-            write.prepare_cached(sql)?.execute(values)?;
+            write.run(sql, &values)?;
         }
         Source::Member { patient, period } => {
             let sql = "INSERT INTO membership VALUES (?1,?2,?3,?4)";
-            write.prepare_cached(sql)?.execute(params![
-                rid,
-                locate(patient)?,
-                period.start,
-                period.end
-            ])?;
+            write.run(
+                sql,
+                &values![rid, locate(patient)?, period.start, period.end],
+            )?;
         }
         Source::PsychotherapyRequest { patient, requester } => {
             let sql = "INSERT INTO psychotherapy_request VALUES (?1,?2,?3)";
-            write
-                .prepare_cached(sql)?
-                .execute([rid, locate(patient)?, locate(requester)?])?;
+            write.run(sql, &values![rid, locate(patient)?, locate(requester)?])?;
         }
         Source::PartOf(parent) => {
-            write
-                .prepare_cached("INSERT INTO part_of VALUES (?1,?2)")?
-                .execute([rid, locate(parent)?])?;
+            write.run(
+                "INSERT INTO part_of VALUES (?1,?2)",
+                &values![rid, locate(parent)?],
+            )?;
         }
         Source::Managed(organization) => {
-            write
-                .prepare_cached("INSERT INTO managed VALUES (?1,?2)")?
-                .execute([rid, locate(organization)?])?;
+            write.run(
+                "INSERT INTO managed VALUES (?1,?2)",
+                &values![rid, locate(organization)?],
+            )?;
         }
     }
     Ok(())
@@ -410,7 +438,7 @@ fn source_row(write: &Connection, rid: i64, source: &Source) -> Result<(), Store
 
 /// A compiled Consent, its recipients, and the records that it names.
 pub fn directive(
-    write: &Connection,
+    write: &dyn Session,
     rid: i64,
     directive: &Directive,
     review: Option<&str>,
@@ -419,23 +447,26 @@ pub fn directive(
     let body = serde_json::to_string(directive).map_err(|_| StoreError::Damaged)?;
     let category = serde_json::to_value(directive.category).map_err(|_| StoreError::Damaged)?;
     let category = category.as_str().unwrap_or_default().to_owned();
-    write
-        .prepare_cached("INSERT INTO directive VALUES (?1,?2,?3,?4,?5)")?
-        .execute(params![rid, patient, category, body, review])?;
+    write.run(
+        "INSERT INTO directive VALUES (?1,?2,?3,?4,?5)",
+        &values![rid, patient, category, body, review],
+    )?;
     for actor in directive
         .permits
         .iter()
         .filter_map(|permit| permit.on.actors.as_ref())
         .flatten()
     {
-        write
-            .prepare_cached("INSERT INTO directive_actor VALUES (?1,?2,?3)")?
-            .execute([rid, patient, keys::locate(write, actor)?])?;
+        write.run(
+            "INSERT INTO directive_actor VALUES (?1,?2,?3)",
+            &values![rid, patient, keys::locate(write, actor)?],
+        )?;
     }
     for named in &directive.names {
-        write
-            .prepare_cached("INSERT INTO directive_names VALUES (?1,?2)")?
-            .execute([rid, keys::locate(write, named)?])?;
+        write.run(
+            "INSERT INTO directive_names VALUES (?1,?2)",
+            &values![rid, keys::locate(write, named)?],
+        )?;
     }
     Ok(())
 }

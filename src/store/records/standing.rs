@@ -10,9 +10,8 @@ use crate::{
     fhir::{Interval, Key},
     policy::{Authority, Case, Grant, Requester, Role, Settings, Standing, Towards},
     statute::{Purpose, projections::Seat},
-    store::StoreError,
+    store::{StoreError, session::Session, sql::values},
 };
-use rusqlite::{Connection, OptionalExtension as _, params};
 use std::collections::BTreeMap;
 
 /// The requester's names, by key and by number.
@@ -42,7 +41,7 @@ impl Names {
 }
 
 /// The names of a requester. The time does not matter for them.
-pub(super) fn names(read: &Connection, requester: &Requester) -> Result<Names, StoreError> {
+pub(super) fn names(read: &dyn Session, requester: &Requester) -> Result<Names, StoreError> {
     let mut names = Names::default();
     if let Some(user) = &requester.user {
         names.keys.push(user.clone());
@@ -69,18 +68,15 @@ pub(super) fn names(read: &Connection, requester: &Requester) -> Result<Names, S
 }
 
 /// The organizations that this one is part of, at any height.
-fn above(read: &Connection, organization: i64) -> Result<Vec<i64>, StoreError> {
+fn above(read: &dyn Session, organization: i64) -> Result<Vec<i64>, StoreError> {
     let sql = "WITH RECURSIVE above (rid) AS (SELECT parent FROM part_of WHERE rid = ?1 \
                UNION SELECT p.parent FROM part_of p JOIN above a ON p.rid = a.rid) SELECT rid FROM above";
     numbers(read, sql, organization)
 }
 
-fn linked(read: &Connection, rid: i64) -> Result<Vec<i64>, StoreError> {
+fn linked(read: &dyn Session, rid: i64) -> Result<Vec<i64>, StoreError> {
     let sql = "SELECT other FROM link WHERE one = ?1 UNION SELECT one FROM link WHERE other = ?1";
-    Ok(read
-        .prepare_cached(sql)?
-        .query_map([rid], |row| row.get(0))?
-        .collect::<Result<_, _>>()?)
+    read.numbers(sql, &values![rid])
 }
 
 /// What holds towards `patients` (by number), for the purpose of `case`.
@@ -151,7 +147,7 @@ fn towards(
 
 /// The user's place on a policy that covers the patient now.
 fn seat(
-    read: &Connection,
+    read: &dyn Session,
     case: &Case,
     names: &Names,
     patient: i64,
@@ -161,10 +157,7 @@ fn seat(
     }
     let sql = "SELECT DISTINCT subscriber FROM coverage \
                WHERE beneficiary = ?1 AND active = 1 AND since <= ?2 AND until >= ?2 AND subscriber IS NOT NULL";
-    let subscribers: Vec<i64> = read
-        .prepare_cached(sql)?
-        .query_map(params![patient, case.at], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
+    let subscribers = read.numbers(sql, &values![patient, case.at])?;
     let mut seat = None;
     for subscriber in subscribers {
         let mut one = vec![subscriber];
@@ -184,20 +177,18 @@ fn seat(
 }
 
 fn covers(
-    read: &Connection,
+    read: &dyn Session,
     case: &Case,
     subscriber: i64,
     beneficiary: i64,
 ) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM coverage WHERE subscriber = ?1 AND beneficiary = ?2 \
                AND active = 1 AND since <= ?3 AND until >= ?3 LIMIT 1";
-    Ok(read
-        .prepare_cached(sql)?
-        .exists(params![subscriber, beneficiary, case.at])?)
+    read.exists(sql, &values![subscriber, beneficiary, case.at])
 }
 
 fn authority(
-    read: &Connection,
+    read: &dyn Session,
     case: &Case,
     names: &Names,
     patient: i64,
@@ -207,15 +198,13 @@ fn authority(
     let Some(user) = names.user else {
         return Ok(None);
     };
-    let kind: Option<String> = read
-        .prepare_cached(sql)?
-        .query_row(params![user, patient, case.at], |row| row.get(0))
-        .optional()?;
+    let kind: Option<String> =
+        read.first(sql, &values![user, patient, case.at], |row| row.get(0))?;
     Ok(kind.as_deref().and_then(Authority::named))
 }
 
 fn flags(
-    read: &Connection,
+    read: &dyn Session,
     case: &Case,
     names: &Names,
     patient: i64,
@@ -223,19 +212,14 @@ fn flags(
 ) -> Result<(), StoreError> {
     let sql = "SELECT f.rid, f.code, f.suspect, l.kind FROM flag f LEFT JOIN locator l ON l.rid = f.suspect \
                WHERE f.patient = ?1 AND f.since <= ?2 AND f.until >= ?2 ORDER BY f.rid";
-    let mut query = read.prepare_cached(sql)?;
-    let rows = query.query_map(params![patient, case.at], |row| {
-        Ok((
-            row.get::<_, i64>(0)?,
-            row.get::<_, String>(1)?,
-            row.get::<_, Option<i64>>(2)?,
-            row.get::<_, Option<i64>>(3)?,
-        ))
+    let rows = read.all(sql, &values![patient, case.at], |row| {
+        let suspect: (Option<i64>, Option<i64>) = (row.get(2)?, row.get(3)?);
+        Ok((row.get::<i64>(0)?, row.get::<String>(1)?, suspect))
     })?;
     let related = keys::number("RelatedPerson");
     let mut suspects: BTreeMap<i64, Vec<(i64, bool)>> = BTreeMap::new();
     for row in rows {
-        let (flag, code, suspect, kind) = row?;
+        let (flag, code, (suspect, kind)) = row;
         match code.as_str() {
             "suspected-abuse" => {
                 let named = suspects.entry(flag).or_default();
@@ -258,7 +242,7 @@ fn flags(
     Ok(())
 }
 
-fn in_facility(read: &Connection, names: &Names, patient: i64) -> Result<bool, StoreError> {
+fn in_facility(read: &dyn Session, names: &Names, patient: i64) -> Result<bool, StoreError> {
     let Some(organization) = names.organization else {
         return Ok(false);
     };
@@ -267,13 +251,11 @@ fn in_facility(read: &Connection, names: &Names, patient: i64) -> Result<bool, S
                UNION ALL SELECT 1 FROM record_patient q JOIN record r ON r.rid = q.rid JOIN below b ON r.organization = b.rid \
                WHERE q.patient = ?2 AND q.own = 1 AND r.kind = ?3 AND r.deleted = 0 LIMIT 1";
     let encounter = keys::number("Encounter");
-    Ok(read
-        .prepare_cached(sql)?
-        .exists(params![organization, patient, encounter])?)
+    read.exists(sql, &values![organization, patient, encounter])
 }
 
 fn plan(
-    read: &Connection,
+    read: &dyn Session,
     case: &Case,
     names: &Names,
     patient: i64,
@@ -283,46 +265,37 @@ fn plan(
         return Ok(());
     };
     let sql = "SELECT since, until FROM coverage WHERE beneficiary = ?1 AND payor = ?2";
-    towards.covered = read
-        .prepare_cached(sql)?
-        .query_map(params![patient, organization], |row| {
-            Ok(Interval {
-                start: row.get(0)?,
-                end: row.get(1)?,
-            })
-        })?
-        .collect::<Result<_, _>>()?;
+    towards.covered = read.all(sql, &values![patient, organization], |row| {
+        Ok(Interval {
+            start: row.get(0)?,
+            end: row.get(1)?,
+        })
+    })?;
     let sql = "SELECT g.purposes, g.since, g.until, g.kinds FROM access_grant g WHERE g.requester = ?1 \
                AND (g.reach = ?2 OR EXISTS (SELECT 1 FROM membership m WHERE m.rid = g.reach AND m.patient = ?2 \
                     AND m.since <= ?3 AND m.until >= ?3))";
-    towards.grants = read
-        .prepare_cached(sql)?
-        .query_map(params![organization, patient, case.at], |row| {
-            let bits: u32 = row.get(0)?;
-            let kinds = row.get_ref(3)?.as_str()?;
-            Ok(Grant {
-                kinds: serde_json::from_str(kinds).map_err(|_| rusqlite::Error::InvalidQuery)?,
-                purposes: Purpose::ALL
-                    .into_iter()
-                    .filter(|p| p.bit() & bits != 0)
-                    .collect(),
-                period: Interval {
-                    start: row.get(1)?,
-                    end: row.get(2)?,
-                },
-            })
-        })?
-        .collect::<Result<_, _>>()?;
+    towards.grants = read.all(sql, &values![organization, patient, case.at], |row| {
+        let bits: u32 = row.get(0)?;
+        Ok(Grant {
+            kinds: serde_json::from_str(row.get(3)?).map_err(|_| StoreError::Damaged)?,
+            purposes: Purpose::ALL
+                .into_iter()
+                .filter(|p| p.bit() & bits != 0)
+                .collect(),
+            period: Interval {
+                start: row.get(1)?,
+                end: row.get(2)?,
+            },
+        })
+    })?;
     let sql = "SELECT 1 FROM psychotherapy_request WHERE patient = ?1 AND requester = ?2";
-    towards.psychotherapy_request = read
-        .prepare_cached(sql)?
-        .exists(params![patient, organization])?;
+    towards.psychotherapy_request = read.exists(sql, &values![patient, organization])?;
     Ok(())
 }
 
 /// Groups that the requester's grants in force name for this purpose.
 pub fn granted_groups(
-    read: &Connection,
+    read: &dyn Session,
     case: &Case,
     names: &Names,
 ) -> Result<Vec<i64>, StoreError> {
@@ -330,44 +303,34 @@ pub fn granted_groups(
         return Ok(Vec::new());
     };
     let sql = "SELECT DISTINCT reach FROM access_grant WHERE requester = ?1 AND since <= ?2 AND until >= ?2 AND purposes & ?3 <> 0";
-    Ok(read
-        .prepare_cached(sql)?
-        .query_map(params![organization, case.at, case.purpose.bit()], |row| {
-            row.get(0)
-        })?
-        .collect::<Result<_, _>>()?)
+    read.numbers(sql, &values![organization, case.at, case.purpose.bit()])
 }
 
 /// Whether the user is covered together with the patient: a workforce conflict.
-fn covered_together(read: &Connection, names: &Names, patient: i64) -> Result<bool, StoreError> {
+fn covered_together(read: &dyn Session, names: &Names, patient: i64) -> Result<bool, StoreError> {
     if !names.may_be_member() {
         return Ok(false);
     }
     let sql = "SELECT 1 FROM coverage a JOIN coverage b ON a.subscriber = b.subscriber \
                WHERE a.beneficiary = ?1 AND a.active = 1 AND b.active = 1 AND (b.beneficiary = ?2 OR b.subscriber = ?2) LIMIT 1";
-    let mut query = read.prepare_cached(sql)?;
     for person in &names.people {
-        if query.exists(params![patient, person])? {
+        if read.exists(sql, &values![patient, *person])? {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-pub(super) fn directives(read: &Connection, patient: i64) -> Result<Vec<Directive>, StoreError> {
-    let sql = "SELECT body FROM directive WHERE patient = ?1";
-    let mut query = read.prepare_cached(sql)?;
-    let rows = query.query_map([patient], |row| row.get::<_, String>(0))?;
-    let mut directives = Vec::new();
-    for row in rows {
-        directives.push(serde_json::from_str(&row?).map_err(|_| StoreError::Damaged)?);
-    }
-    Ok(directives)
+pub(super) fn directives(read: &dyn Session, patient: i64) -> Result<Vec<Directive>, StoreError> {
+    let sql = "SELECT body FROM directive WHERE patient = ?1 ORDER BY rid";
+    read.all(sql, &values![patient], |row| {
+        serde_json::from_str(row.get(0)?).map_err(|_| StoreError::Damaged)
+    })
 }
 
 /// The patients that a question without a patient can reach by name; `None` where it reaches all.
 pub fn reached(
-    read: &Connection,
+    read: &dyn Session,
     case: &Case,
     names: &Names,
 ) -> Result<Option<Vec<i64>>, StoreError> {
@@ -409,11 +372,8 @@ pub fn reached(
 
 /// Patients towards whom a requester who reaches all may stand in a special way: by a directive, a
 /// coverage shared with the user, or a facility that must be asked for.
-pub fn special(read: &Connection, names: &Names) -> Result<Vec<i64>, StoreError> {
-    let mut special: Vec<i64> = read
-        .prepare_cached("SELECT DISTINCT patient FROM directive")?
-        .query_map([], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
+pub fn special(read: &dyn Session, names: &Names) -> Result<Vec<i64>, StoreError> {
+    let mut special = read.numbers("SELECT DISTINCT patient FROM directive", &[])?;
     if names.may_be_member() {
         for person in &names.people {
             let sql = "SELECT b.beneficiary FROM coverage a JOIN coverage b ON b.subscriber = a.subscriber \
@@ -426,9 +386,6 @@ pub fn special(read: &Connection, names: &Names) -> Result<Vec<i64>, StoreError>
     Ok(special)
 }
 
-fn numbers(read: &Connection, sql: &str, of: i64) -> Result<Vec<i64>, StoreError> {
-    Ok(read
-        .prepare_cached(sql)?
-        .query_map([of], |row| row.get(0))?
-        .collect::<Result<_, _>>()?)
+fn numbers(read: &dyn Session, sql: &str, of: i64) -> Result<Vec<i64>, StoreError> {
+    read.numbers(sql, &values![of])
 }

@@ -5,9 +5,13 @@ use crate::{
     fhir::{Key, Resource},
     label::{DIRECTORY, Marks, Neighbour, Subject, Surroundings},
     statute::{Labels, minors::Care},
-    store::{StoreError, subjects},
+    store::{
+        StoreError,
+        session::{Columns, Session},
+        sql::values,
+        subjects,
+    },
 };
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use std::collections::HashMap;
 
 /// Neighbours that name no patient, remembered through a batch: every record of a bundle points at
@@ -23,7 +27,7 @@ impl Memory {
         self.known.remove(key);
     }
 
-    fn look_up(&mut self, read: &Connection, key: &Key) -> Result<Option<Neighbour>, StoreError> {
+    fn look_up(&mut self, read: &dyn Session, key: &Key) -> Result<Option<Neighbour>, StoreError> {
         if !DIRECTORY.has(key.kind) {
             return by_key(read, key);
         }
@@ -39,8 +43,8 @@ impl Memory {
 const COLUMNS: &str = "labels, conditional, protected, c_protected, review, \
     p_labels, p_conditional, p_protected, p_c_protected, day, care, regime";
 
-fn neighbour(row: &Row<'_>) -> rusqlite::Result<Neighbour> {
-    let label = |at: usize| -> rusqlite::Result<Labels> { Ok(Labels::from_column(row.get(at)?)) };
+fn neighbour(row: &dyn Columns) -> Result<Neighbour, StoreError> {
+    let label = |at: usize| -> Result<Labels, StoreError> { Ok(Labels::from_column(row.get(at)?)) };
     Ok(Neighbour {
         whole: Marks {
             labels: label(0)?,
@@ -56,20 +60,19 @@ fn neighbour(row: &Row<'_>) -> rusqlite::Result<Neighbour> {
             conditional_protected: label(8)?,
             review: false,
         },
-        day: row
-            .get::<_, Option<String>>(9)?
-            .and_then(|day| day.parse().ok()),
+        day: row.get::<Option<&str>>(9)?.and_then(|day| day.parse().ok()),
         care: care(row.get(10)?),
         regime: label(11)?,
     })
 }
 
-fn by_key(read: &Connection, key: &Key) -> Result<Option<Neighbour>, StoreError> {
+fn by_key(read: &dyn Session, key: &Key) -> Result<Option<Neighbour>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM record WHERE kind = ?1 AND id = ?2 AND deleted = 0");
-    let mut query = read.prepare_cached(&sql)?;
-    Ok(query
-        .query_row(params![key.kind.number(), key.id.as_str()], neighbour)
-        .optional()?)
+    read.first(
+        &sql,
+        &values![key.kind.number(), key.id.as_str()],
+        neighbour,
+    )
 }
 
 /// The stored number for [`Care`].
@@ -90,7 +93,7 @@ fn care(column: i64) -> Care {
 
 /// All that labels of `resource` depend on. `patients` are whose record it is, by number.
 pub fn around(
-    read: &Connection,
+    read: &dyn Session,
     memory: &mut Memory,
     rid: i64,
     resource: &Resource,
@@ -122,42 +125,38 @@ pub fn around(
                 .join(", "),
             keys::number("Consent")
         );
-        let mut query = read.prepare_cached(&sql)?;
-        around.referrers = query
-            .query_map([rid], neighbour)?
-            .collect::<Result<_, _>>()?;
+        around.referrers = read.all(&sql, &values![rid], neighbour)?;
     }
     let sql = "SELECT 1 FROM directive_names n JOIN directive d ON d.rid = n.rid \
                WHERE n.named = ?1 AND d.category = 'self-pay-restriction' \
                AND EXISTS (SELECT 1 FROM record_patient q WHERE q.rid = ?1 AND q.own = 1 AND q.patient = d.patient) LIMIT 1";
-    around.self_paid = read.prepare_cached(sql)?.exists([rid])?;
+    around.self_paid = read.exists(sql, &values![rid])?;
     Ok(around)
 }
 
 /// The member: the youngest of several, with the flags of all.
-fn subject(read: &Connection, patients: &[i64]) -> Result<Subject, StoreError> {
+fn subject(read: &dyn Session, patients: &[i64]) -> Result<Subject, StoreError> {
     let mut subject = Subject::default();
     for (at, patient) in patients.iter().enumerate() {
-        let born: Option<Option<String>> = read
-            .prepare_cached("SELECT born FROM patient_state WHERE patient = ?1")?
-            .query_row([patient], |row| row.get(0))
-            .optional()?;
+        let sql = "SELECT born FROM patient_state WHERE patient = ?1";
+        let born: Option<Option<String>> = read.first(sql, &values![*patient], |row| row.get(0))?;
         let born = born.flatten().and_then(|born| born.parse().ok());
         subject.born = match (at, subject.born, born) {
             (0, _, born) => born,
             (_, Some(one), Some(other)) => Some(one.max(other)),
             _ => None,
         };
-        let mut query = read.prepare_cached("SELECT code FROM flag WHERE patient = ?1")?;
-        for code in query.query_map([patient], |row| row.get::<_, String>(0))? {
-            subject.flags.push(code?.into());
-        }
+        let sql = "SELECT code FROM flag WHERE patient = ?1 ORDER BY rid";
+        let flags = read.all(sql, &values![*patient], |row| {
+            Ok(row.get::<&str>(0)?.into())
+        })?;
+        subject.flags.extend(flags);
     }
     Ok(subject)
 }
 
 /// The organization of a record, or of the Encounter that it happened in.
-pub fn organization(read: &Connection, resource: &Resource) -> Result<Option<i64>, StoreError> {
+pub fn organization(read: &dyn Session, resource: &Resource) -> Result<Option<i64>, StoreError> {
     const OWN: &[&str] = &[
         "serviceProvider",
         "custodian",
@@ -178,12 +177,8 @@ pub fn organization(read: &Connection, resource: &Resource) -> Result<Option<i64
     }
     for key in crate::label::hops::encounters(resource) {
         let sql = "SELECT organization FROM record WHERE kind = ?1 AND id = ?2 AND deleted = 0";
-        let found: Option<Option<i64>> = read
-            .prepare_cached(sql)?
-            .query_row(params![key.kind.number(), key.id.as_str()], |row| {
-                row.get(0)
-            })
-            .optional()?;
+        let values = values![key.kind.number(), key.id.as_str()];
+        let found: Option<Option<i64>> = read.first(sql, &values, |row| row.get(0))?;
         if let Some(organization) = found.flatten() {
             return Ok(Some(organization));
         }
@@ -192,7 +187,7 @@ pub fn organization(read: &Connection, resource: &Resource) -> Result<Option<i64
 }
 
 /// Who made a record: the originator of a note.
-pub fn author(read: &Connection, resource: &Resource) -> Result<Option<i64>, StoreError> {
+pub fn author(read: &dyn Session, resource: &Resource) -> Result<Option<i64>, StoreError> {
     const PATHS: &[&str] = &[
         "author",
         "assessor",
@@ -220,12 +215,12 @@ pub fn author(read: &Connection, resource: &Resource) -> Result<Option<i64>, Sto
 
 /// The author of a record that can name none (a Binary, a Media): that of all that refer to it, where
 /// they have one and the same.
-pub fn referrers_author(read: &Connection, rid: i64) -> Result<Option<i64>, StoreError> {
+pub fn referrers_author(read: &dyn Session, rid: i64) -> Result<Option<i64>, StoreError> {
     let sql = "SELECT MIN(n.author), COUNT(DISTINCT n.author) = 1 AND COUNT(*) = COUNT(n.author) \
                FROM reference f JOIN record n ON n.rid = f.rid WHERE f.target = ?1 AND n.deleted = 0 AND n.kind <> ?2";
     let consent = keys::number("Consent");
-    let (author, agreed): (Option<i64>, bool) = read
-        .prepare_cached(sql)?
-        .query_row([rid, consent], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (author, agreed): (Option<i64>, bool) = read.one(sql, &values![rid, consent], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })?;
     Ok(author.filter(|_| agreed))
 }

@@ -13,10 +13,10 @@ use crate::{
     statute::Labels,
     store::{
         Begin, History, Moment, Position, SortValue, Span, StoreError, Version,
-        sql::{Sql, Value},
+        session::{Columns, Session},
+        sql::{Sql, values},
     },
 };
-use rusqlite::{Connection, OptionalExtension as _, Row as Columns, params, params_from_iter};
 
 const COLUMNS: &str = "seq, deleted, version, updated, h_version, h_updated, labels, conditional, protected, c_protected, \
     review, served_from, served_to, author, organization, patients, parts, body";
@@ -36,11 +36,11 @@ struct Past {
     body: Vec<u8>,
 }
 
-fn past(row: &Columns<'_>) -> rusqlite::Result<Past> {
-    let labels = |at: usize| -> rusqlite::Result<Labels> { Ok(Labels::from_column(row.get(at)?)) };
-    let stamp = |version: usize, updated: usize| -> rusqlite::Result<Stamp> {
+fn past(row: &dyn Columns) -> Result<Past, StoreError> {
+    let labels = |at: usize| -> Result<Labels, StoreError> { Ok(Labels::from_column(row.get(at)?)) };
+    let stamp = |version: usize, updated: usize| -> Result<Stamp, StoreError> {
         Ok(Stamp {
-            version: row.get::<_, String>(version)?.into(),
+            version: row.get::<&str>(version)?.into(),
             updated: row.get(updated)?,
         })
     };
@@ -97,11 +97,7 @@ pub fn versions(
         let sql = format!(
             "SELECT {COLUMNS} FROM version WHERE rid = ?1 AND deleted = 0 ORDER BY seq DESC LIMIT 1"
         );
-        let last = read
-            .prepare_cached(&sql)?
-            .query_row([rid], past)
-            .optional()?
-            .ok_or(StoreError::Damaged)?;
+        let last = session(read).one(&sql, &values![rid], past)?;
         let whose = last.patients.clone();
         (opened(read, key, rid, last, None)?, whose)
     } else {
@@ -117,9 +113,8 @@ pub fn versions(
         Begin::Named(version) => {
             let sql = "SELECT MAX(seq) FROM (SELECT seq FROM record WHERE rid = ?1 AND (version = ?2 OR h_version = ?2) \
                        UNION ALL SELECT seq FROM version WHERE rid = ?1 AND (version = ?2 OR h_version = ?2)) m";
-            let found: Option<i64> = read
-                .prepare_cached(sql)?
-                .query_row(params![rid, version], |row| row.get(0))?;
+            let found: Option<i64> =
+                session(read).one(sql, &values![rid, version], |row| row.get(0))?;
             found.map_or(0, |seq| seq.saturating_add(1))
         }
     };
@@ -149,10 +144,7 @@ pub fn versions(
         "SELECT {COLUMNS} FROM version WHERE rid = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3"
     );
     let left = i64::from(count) - i64::try_from(versions.len()).unwrap_or(0);
-    let older: Vec<Past> = read
-        .prepare_cached(&sql)?
-        .query_map(params![rid, below, left], past)?
-        .collect::<Result<_, _>>()?;
+    let older = session(read).all(&sql, &values![rid, below, left], past)?;
     for past in older {
         patients.extend(&past.patients);
         versions.push(Version {
@@ -190,18 +182,18 @@ pub fn versions(
 }
 
 /// When a record was deleted.
-fn deletion(read: &Connection, rid: i64) -> Result<Stamp, StoreError> {
+fn deletion(read: &dyn Session, rid: i64) -> Result<Stamp, StoreError> {
     let sql = "SELECT version, updated FROM record WHERE rid = ?1";
-    Ok(read.prepare_cached(sql)?.query_row([rid], |row| {
+    read.one(sql, &values![rid], |row| {
         Ok(Stamp {
-            version: row.get::<_, String>(0)?.into(),
+            version: row.get::<&str>(0)?.into(),
             updated: row.get(1)?,
         })
-    })?)
+    })
 }
 
 /// With the facts of the records that this version refers to, for the member's restrictions.
-fn pointing(read: &Connection, sealed: Sealed) -> Result<Sealed, StoreError> {
+fn pointing(read: &dyn Session, sealed: Sealed) -> Result<Sealed, StoreError> {
     let body = amend(&sealed).map_err(|_| StoreError::Damaged)?;
     let mut targets = Vec::new();
     for key in body
@@ -218,7 +210,7 @@ fn pointing(read: &Connection, sealed: Sealed) -> Result<Sealed, StoreError> {
 
 /// A past version with the labels of then, of today, and of the record as it is now.
 fn opened(
-    read: &Connection,
+    read: &dyn Session,
     key: &Key,
     rid: i64,
     past: Past,
@@ -260,7 +252,7 @@ fn opened(
     Ok(seal_past(then, &resource, today, now.map(|now| &now.facts)))
 }
 
-fn name(read: &Connection, rid: Option<i64>) -> Result<Option<Key>, StoreError> {
+fn name(read: &dyn Session, rid: Option<i64>) -> Result<Option<Key>, StoreError> {
     rid.map_or(Ok(None), |rid| keys::key_of(read, rid))
 }
 
@@ -310,19 +302,18 @@ pub fn moments(
     let mut sql = arm("record");
     sql.push(" UNION ALL ").add(arm("version"));
     sql.push(&format!(" ORDER BY 4 DESC, 1, 2, 3 DESC LIMIT {count}"));
-    let mut query = read.prepare_cached(&sql.text)?;
-    let mut rows = query.query(params_from_iter(sql.values.iter()))?;
-    let mut moments = Vec::new();
-    while let Some(row) = rows.next()? {
-        let id: String = row.get(1)?;
-        moments.push(Moment {
-            key: keys::key(row.get(0)?, &id).ok_or(StoreError::Damaged)?,
+    session(read).all(&sql.text, &sql.values, |row| {
+        Ok(Moment {
+            key: keys::key(row.get(0)?, row.get(1)?).ok_or(StoreError::Damaged)?,
             seq: row.get(2)?,
             at: row.get(3)?,
-            version: row.get::<_, String>(4)?.into(),
-        });
-    }
-    Ok(moments)
+            version: row.get::<&str>(4)?.into(),
+        })
+    })
+}
+
+fn session<'s>(read: &'s Snapshot<'_>) -> &'s (dyn Session + 's) {
+    read
 }
 
 /// A place in the order of time.
@@ -356,7 +347,7 @@ impl After {
 
 /// A page's position names the version as it was shown (`id/version`): its number counts also what
 /// the requester may not know. Of several with the same version of the household face, it is after all.
-fn after(read: &Connection, from: &Position, version: &str) -> Result<After, StoreError> {
+fn after(read: &dyn Session, from: &Position, version: &str) -> Result<After, StoreError> {
     let at = match &from.value {
         Some(SortValue::Integer(at)) => *at,
         _ => return Err(StoreError::Damaged),
@@ -367,10 +358,8 @@ fn after(read: &Connection, from: &Position, version: &str) -> Result<After, Sto
          UNION ALL SELECT x.rid, x.seq, x.{version} FROM record r JOIN version x ON x.rid = r.rid WHERE r.kind = ?1 AND r.id = ?2) m \
          WHERE m.v = ?3"
     );
-    let values = [Value::from(from.kind), Value::from(id), Value::from(shown)];
-    let seq: Option<i64> = read
-        .prepare_cached(&sql)?
-        .query_row(params_from_iter(values.iter()), |row| row.get(0))?;
+    let values = values![from.kind, id, shown];
+    let seq: Option<i64> = read.one(&sql, &values, |row| row.get(0))?;
     Ok(After {
         at,
         kind: from.kind,

@@ -19,11 +19,11 @@ use crate::{
     store::{
         Found, Page, Position, SortValue, StoreError,
         query::{self, Order},
-        sql::{Sql, Value},
+        session::{Column, Session},
+        sql::Sql,
         visible::Lens,
     },
 };
-use rusqlite::{Connection, params_from_iter, types::ToSqlOutput};
 
 /// The most records that one reverse include brings.
 const INCLUDING: usize = 1000;
@@ -172,7 +172,7 @@ struct Matched {
 
 /// The numbers of one page; `page.next` where there is another.
 fn fill(
-    read: &Connection,
+    read: &dyn Session,
     page: &mut Page,
     inner: Sql,
     order: Order,
@@ -235,7 +235,7 @@ fn seal(
 }
 
 /// All that the requester may see, for a query that names `wanted` patients, or none.
-pub(super) fn lens(
+pub fn lens(
     read: &Snapshot<'_>,
     case: &Case,
     settings: Settings,
@@ -336,54 +336,32 @@ fn generic(case: &Case, settings: Settings, standing: &Standing) -> Option<Lanes
     Some(lanes(case, settings, &standing.names, &towards))
 }
 
-fn everyone_in(read: &Connection) -> Result<Vec<i64>, StoreError> {
-    let mut query = read.prepare_cached("SELECT patient FROM patient_state")?;
-    Ok(query
-        .query_map([], |row| row.get(0))?
-        .collect::<Result<_, _>>()?)
+fn everyone_in(read: &dyn Session) -> Result<Vec<i64>, StoreError> {
+    read.numbers("SELECT patient FROM patient_state", &[])
 }
 
-impl rusqlite::ToSql for Value {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(match self {
-            Value::Integer(value) => ToSqlOutput::from(*value),
-            Value::Text(value) => ToSqlOutput::from(&**value),
-        })
-    }
+fn one_number(read: &dyn Session, sql: &Sql) -> Result<u64, StoreError> {
+    let number: i64 = read.one(&sql.text, &sql.values, |row| row.get(0))?;
+    Ok(number.unsigned_abs())
 }
 
-fn one_number(read: &Connection, sql: &Sql) -> Result<u64, StoreError> {
-    let mut query = read.prepare_cached(&sql.text)?;
-    Ok(query
-        .query_row(params_from_iter(sql.values.iter()), |row| {
-            row.get::<_, i64>(0)
-        })?
-        .unsigned_abs())
+fn numbers(read: &dyn Session, sql: &Sql) -> Result<Vec<i64>, StoreError> {
+    read.numbers(&sql.text, &sql.values)
 }
 
-fn numbers(read: &Connection, sql: &Sql) -> Result<Vec<i64>, StoreError> {
-    let mut query = read.prepare_cached(&sql.text)?;
-    Ok(query
-        .query_map(params_from_iter(sql.values.iter()), |row| row.get(0))?
-        .collect::<Result<_, _>>()?)
-}
-
-fn rows_of(read: &Connection, sql: &Sql) -> Result<Vec<Matched>, StoreError> {
-    use rusqlite::types::Value as Column;
-    let mut query = read.prepare_cached(&sql.text)?;
-    let rows = query.query_map(params_from_iter(sql.values.iter()), |row| {
+fn rows_of(read: &dyn Session, sql: &Sql) -> Result<Vec<Matched>, StoreError> {
+    read.all(&sql.text, &sql.values, |row| {
         Ok(Matched {
             rid: row.get(0)?,
             position: Position {
                 kind: row.get(1)?,
                 id: row.get(2)?,
-                value: match row.get(3)? {
+                value: match row.column(3)? {
                     Column::Integer(value) => Some(SortValue::Integer(value)),
-                    Column::Text(value) => Some(SortValue::Text(value)),
+                    Column::Text(value) => Some(SortValue::Text(value.to_owned())),
                     _ => None,
                 },
             },
         })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    })
 }

@@ -8,15 +8,20 @@ use crate::{
     label::DIRECTORY,
     policy::Settings,
     statute::Labels,
-    store::{Batch, Change, Expect, StoreError, WriteError, Written, subjects},
+    store::{
+        Batch, Change, Expect, StoreError, WriteError, Written, session::Session, sql::values,
+        subjects,
+    },
 };
-use rusqlite::{Connection, Transaction, params};
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::LazyLock,
+};
 
 /// A transaction at work.
 pub struct Writer<'t> {
     /// The transaction.
-    pub tx: &'t Transaction<'t>,
+    pub tx: &'t dyn Session,
     /// When.
     pub at: Instant,
     /// Settings on which faces depend.
@@ -35,25 +40,22 @@ pub struct Writer<'t> {
     pub faces: HashMap<i64, (i64, Stamp)>,
 }
 
-/// Writes a batch; all of it or nothing.
-pub fn batch(connection: &mut Connection, batch: Batch) -> Result<Vec<Written>, WriteError> {
-    let tx = connection
-        .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
-        .map_err(StoreError::from)?;
-    let mut writer = Writer::new(&tx, batch.at, batch.settings);
+/// Writes a batch in the transaction `tx`; all of it or, where it fails, nothing. Also whether relabelling
+/// is left pending (see [`spread::finish`]).
+pub fn batch(tx: &dyn Session, batch: &Batch) -> Result<(Vec<Written>, bool), WriteError> {
+    let mut writer = Writer::new(tx, batch.at, batch.settings);
     writer.fail_closed = batch.fail_closed;
     // In an order in which what labels depend on comes first; the answer keeps the caller's order.
-    let mut changes: Vec<(usize, Change)> = batch.changes.into_iter().enumerate().collect();
+    let mut changes: Vec<(usize, &Change)> = batch.changes.iter().enumerate().collect();
     changes.sort_by_key(|(at, change)| (rank(&change.key), *at));
     let mut written = Vec::with_capacity(changes.len());
     for (at, change) in changes {
         written.push((at, writer.change(change)?));
     }
     spread::spread(&mut writer)?;
-    tx.commit().map_err(StoreError::from)?;
-    spread::finish(connection, batch.at, batch.settings)?;
     written.sort_by_key(|(at, _)| *at);
-    Ok(written.into_iter().map(|(_, written)| written).collect())
+    let written = written.into_iter().map(|(_, written)| written).collect();
+    Ok((written, spread::is_pending(tx)?))
 }
 
 /// Where a type stands in the order in which labels travel.
@@ -105,7 +107,7 @@ fn rank(key: &Key) -> usize {
 
 impl<'t> Writer<'t> {
     /// A transaction at its beginning.
-    pub fn new(tx: &'t Transaction<'t>, at: Instant, settings: Settings) -> Writer<'t> {
+    pub fn new(tx: &'t dyn Session, at: Instant, settings: Settings) -> Writer<'t> {
         Writer {
             tx,
             at,
@@ -121,7 +123,7 @@ impl<'t> Writer<'t> {
 }
 
 impl Writer<'_> {
-    fn change(&mut self, change: Change) -> Result<Written, WriteError> {
+    fn change(&mut self, change: &Change) -> Result<Written, WriteError> {
         let rid = keys::locate(self.tx, &change.key)?;
         let old = rows::by_number(self.tx, rid)?;
         let seq = old.as_ref().filter(|old| !old.deleted).map(|old| old.seq);
@@ -131,15 +133,15 @@ impl Writer<'_> {
             Expect::Seq(expected) => seq == Some(expected),
         };
         if !fits {
-            return Err(WriteError::Raced(change.key));
+            return Err(WriteError::Raced(change.key.clone()));
         }
         let created = seq.is_none();
-        let changed = match change.resource {
-            Some(resource) => self.put(rid, &change.key, &resource, old.as_ref())?,
+        let changed = match &change.resource {
+            Some(resource) => self.put(rid, &change.key, resource, old.as_ref())?,
             None => self.delete(rid, old)?,
         };
         Ok(Written {
-            key: change.key,
+            key: change.key.clone(),
             created,
             changed,
         })
@@ -200,9 +202,7 @@ impl Writer<'_> {
         let sql = "UPDATE record SET deleted = 1, seq = seq + 1, version = ?2, updated = ?3, h_version = ?2, h_updated = ?3, \
                    h_hash = 0, hits = 0 WHERE rid = ?1";
         self.tx
-            .prepare_cached(sql)
-            .and_then(|mut sql| sql.execute(params![rid, relabel::version(), self.at]))
-            .map_err(StoreError::from)?;
+            .run(sql, &values![rid, relabel::version(), self.at])?;
         for patient in &old.patients {
             relabel::recompute_hits(self.tx, *patient)?;
         }
@@ -227,15 +227,13 @@ impl Writer<'_> {
                    SELECT rid, seq, deleted, version, updated, h_version, h_updated, labels, conditional, protected, \
                    c_protected, review, served_from, served_to, author, organization, ?2, parts, body FROM record WHERE rid = ?1";
         let patients: Vec<String> = patients.iter().map(ToString::to_string).collect();
-        self.tx
-            .prepare_cached(sql)?
-            .execute(params![rid, patients.join(",")])?;
+        self.tx.run(sql, &values![rid, patients.join(",").as_str()])?;
         Ok(())
     }
 
     /// Takes away what the last version put beside itself.
     fn clear(&self, rid: i64) -> Result<(), StoreError> {
-        for sql in [
+        const ALL: &[&str] = &[
             "DELETE FROM record_patient WHERE rid = ?1",
             "DELETE FROM reference WHERE rid = ?1",
             "DELETE FROM coverage WHERE rid = ?1",
@@ -249,9 +247,8 @@ impl Writer<'_> {
             "DELETE FROM managed WHERE rid = ?1",
             "DELETE FROM directive WHERE rid = ?1",
             "DELETE FROM directive_actor WHERE rid = ?1",
-        ] {
-            self.tx.prepare_cached(sql)?.execute([rid])?;
-        }
+        ];
+        self.tx.sweep(ALL, rid)?;
         index::clear(self.tx, rid)
     }
 
@@ -280,16 +277,12 @@ impl Writer<'_> {
     }
 
     fn named_by(&self, rid: i64) -> Result<Vec<i64>, StoreError> {
-        let mut query = self
-            .tx
-            .prepare_cached("SELECT named FROM directive_names WHERE rid = ?1")?;
-        Ok(query
-            .query_map([rid], |row| row.get(0))?
-            .collect::<Result<_, _>>()?)
+        let sql = "SELECT named FROM directive_names WHERE rid = ?1";
+        self.tx.numbers(sql, &values![rid])
     }
 
     fn run(&self, sql: &str, rid: i64) -> Result<(), StoreError> {
-        self.tx.prepare_cached(sql)?.execute([rid])?;
+        self.tx.run(sql, &values![rid])?;
         Ok(())
     }
 
@@ -301,9 +294,8 @@ impl Writer<'_> {
                     .string("birthDate")
                     .and_then(crate::fhir::time::days)
                     .map(|(_, last)| last.to_string());
-                let sql =
-                    "UPDATE patient_state SET born = ?2 WHERE patient = ?1 AND born IS NOT ?2";
-                let changed = self.tx.prepare_cached(sql)?.execute(params![rid, born])?;
+                let sql = "UPDATE patient_state SET born = ?2 WHERE patient = ?1 AND born IS DISTINCT FROM ?2";
+                let changed = self.tx.run(sql, &values![rid, born])?;
                 if changed > 0 {
                     self.shake_patient(rid)?;
                 }
@@ -323,17 +315,9 @@ impl Writer<'_> {
     /// and labels from it, patients whom it flagged.
     fn let_go(&mut self, rid: i64) -> Result<(), StoreError> {
         let sql = "SELECT f.target FROM reference f JOIN record t ON t.rid = f.target WHERE f.rid = ?1 AND t.derived = 1";
-        let mut query = self.tx.prepare_cached(sql)?;
-        for target in query.query_map([rid], |row| row.get(0))? {
-            self.shaken.insert(target?);
-        }
-        let mut query = self
-            .tx
-            .prepare_cached("SELECT patient FROM flag WHERE rid = ?1")?;
-        let flagged: Vec<i64> = query
-            .query_map([rid], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        for patient in flagged {
+        self.shaken.extend(self.tx.numbers(sql, &values![rid])?);
+        let sql = "SELECT patient FROM flag WHERE rid = ?1";
+        for patient in self.tx.numbers(sql, &values![rid])? {
             self.shake_patient(patient)?;
         }
         Ok(())
@@ -342,10 +326,7 @@ impl Writer<'_> {
     /// All records of a patient.
     fn shake_patient(&mut self, patient: i64) -> Result<(), StoreError> {
         let sql = "SELECT rid FROM record_patient WHERE patient = ?1 AND own = 1 AND rid <> ?1";
-        let mut query = self.tx.prepare_cached(sql)?;
-        for rid in query.query_map([patient], |row| row.get(0))? {
-            self.shaken.insert(rid?);
-        }
+        self.shaken.extend(self.tx.numbers(sql, &values![patient])?);
         Ok(())
     }
 
@@ -353,26 +334,20 @@ impl Writer<'_> {
     pub fn queue_dependents(&mut self, rid: i64) -> Result<(), StoreError> {
         let sql = "SELECT f.rid FROM reference f WHERE f.target = ?1 \
                    UNION SELECT f.target FROM reference f JOIN record t ON t.rid = f.target WHERE f.rid = ?1 AND t.derived = 1";
-        let mut query = self.tx.prepare_cached(sql)?;
-        for rid in query.query_map([rid], |row| row.get(0))? {
-            self.queue.push(rid?);
-        }
+        self.queue.extend(self.tx.numbers(sql, &values![rid])?);
         Ok(())
     }
 
     /// Writes a row as the current version.
     pub fn store(&self, rid: i64, row: &Row, columns: &relabel::Columns) -> Result<(), StoreError> {
-        let sql = "INSERT OR REPLACE INTO record (rid, kind, id, seq, deleted, version, updated, h_version, h_updated, h_hash, \
-            labels, conditional, protected, c_protected, review, p_labels, p_conditional, p_protected, p_c_protected, \
-            hits, regime, care, day, served_from, served_to, author, organization, subjects, derived, parts, body, h_body) \
-            VALUES (?1,?2,?3,?4,0,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,?29,?30,?31)";
         let facts = &row.facts;
         let parts = facts.parts_union();
-        self.tx.prepare_cached(sql)?.execute(params![
+        let values = values![
             rid,
             facts.key.kind.number(),
             facts.key.id.as_str(),
             columns.seq,
+            false,
             &*row.full.version,
             row.full.updated,
             &*row.household.version,
@@ -390,17 +365,68 @@ impl Writer<'_> {
             columns.hits.column(),
             columns.regime.column(),
             columns.care,
-            columns.day,
+            columns.day.as_deref(),
             facts.serviced.map(|serviced| serviced.start),
             facts.serviced.map(|serviced| serviced.end),
             columns.author,
             columns.organization,
             columns.subjects,
             columns.derived,
-            row.parts,
-            row.body,
-            row.household_body,
-        ])?;
+            row.parts.as_str(),
+            row.body.clone(),
+            row.household_body.clone(),
+        ];
+        self.tx.run(&STORE, &values)?;
         Ok(())
     }
 }
+
+/// The columns of `record`, in the order in which [`Writer::store`] gives them.
+const RECORD: &[&str] = &[
+    "rid",
+    "kind",
+    "id",
+    "seq",
+    "deleted",
+    "version",
+    "updated",
+    "h_version",
+    "h_updated",
+    "h_hash",
+    "labels",
+    "conditional",
+    "protected",
+    "c_protected",
+    "review",
+    "p_labels",
+    "p_conditional",
+    "p_protected",
+    "p_c_protected",
+    "hits",
+    "regime",
+    "care",
+    "day",
+    "served_from",
+    "served_to",
+    "author",
+    "organization",
+    "subjects",
+    "derived",
+    "parts",
+    "body",
+    "h_body",
+];
+
+static STORE: LazyLock<String> = LazyLock::new(|| {
+    let places = vec!["?"; RECORD.len()].join(",");
+    let set: Vec<String> = RECORD
+        .iter()
+        .skip(1)
+        .map(|column| format!("{column} = excluded.{column}"))
+        .collect();
+    format!(
+        "INSERT INTO record ({}) VALUES ({places}) ON CONFLICT (rid) DO UPDATE SET {}",
+        RECORD.join(", "),
+        set.join(", ")
+    )
+});

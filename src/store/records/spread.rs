@@ -13,9 +13,8 @@ use crate::{
     label::DIRECTORY,
     policy::Settings,
     statute::Labels,
-    store::StoreError,
+    store::{StoreError, session::Session, sql::values},
 };
-use rusqlite::{Connection, params};
 use std::collections::{HashSet, VecDeque};
 
 /// The most records that one transaction relabels.
@@ -48,16 +47,11 @@ pub fn spread(writer: &mut Writer<'_>) -> Result<(), StoreError> {
         relabel::recompute_hits(writer.tx, patient)?;
     }
     for rid in waiting {
-        writer
-            .tx
-            .prepare_cached("INSERT OR IGNORE INTO pending (rid) VALUES (?1)")?
-            .execute([rid])?;
+        let sql = "INSERT INTO pending (rid) VALUES (?1) ON CONFLICT DO NOTHING";
+        writer.tx.run(sql, &values![rid])?;
         let sql = "UPDATE patient_state SET tightening = ?2 WHERE patient IN \
                    (SELECT patient FROM record_patient WHERE rid = ?1 AND own = 1)";
-        writer
-            .tx
-            .prepare_cached(sql)?
-            .execute(params![rid, Labels::ALL.column()])?;
+        writer.tx.run(sql, &values![rid, Labels::ALL.column()])?;
     }
     Ok(())
 }
@@ -90,26 +84,22 @@ fn settle(writer: &mut Writer<'_>) -> Result<(), StoreError> {
 }
 
 /// Records that take labels or patients from this one.
-pub fn dependents(read: &Connection, rid: i64) -> Result<Vec<(i64, i64)>, StoreError> {
+pub fn dependents(read: &dyn Session, rid: i64) -> Result<Vec<(i64, i64)>, StoreError> {
     let sql = "SELECT r.rid, r.kind FROM reference f JOIN record r ON r.rid = f.rid WHERE f.target = ?1 AND r.deleted = 0 \
                UNION SELECT r.rid, r.kind FROM reference f JOIN record r ON r.rid = f.target \
                WHERE f.rid = ?1 AND r.derived = 1 AND r.deleted = 0";
-    let mut query = read.prepare_cached(sql)?;
-    let rows = query.query_map([rid], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    read.all(sql, &values![rid], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 fn start_over(writer: &mut Writer<'_>, rid: i64) -> Result<(), StoreError> {
     let sql = "UPDATE record SET labels = 0, conditional = 0, protected = 0, c_protected = 0, review = 0, \
                p_labels = 0, p_conditional = 0, p_protected = 0, p_c_protected = 0, \
                subjects = CASE derived WHEN 1 THEN 0 ELSE subjects END WHERE rid = ?1";
-    writer.tx.prepare_cached(sql)?.execute([rid])?;
+    writer.tx.run(sql, &values![rid])?;
     let sql = "DELETE FROM record_patient WHERE rid = ?1 AND own = 1 \
                AND EXISTS (SELECT 1 FROM record WHERE rid = ?1 AND derived = 1) RETURNING patient";
-    let mut query = writer.tx.prepare_cached(sql)?;
-    for patient in query.query_map([rid], |row| row.get(0))? {
-        writer.recount.insert(patient?);
-    }
+    let patients = writer.tx.numbers(sql, &values![rid])?;
+    writer.recount.extend(patients);
     Ok(())
 }
 
@@ -121,38 +111,26 @@ fn again(writer: &mut Writer<'_>, rid: i64) -> Result<(), StoreError> {
     relabel::label(writer, rid, &resource, None, Some(&found))
 }
 
-/// Finishes what earlier transactions left pending, a bounded piece at a time, then loosens.
-pub fn finish(
-    connection: &mut Connection,
-    at: Instant,
-    settings: Settings,
-) -> Result<(), StoreError> {
-    loop {
-        let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        let pending: Vec<i64> = tx
-            .prepare_cached("SELECT rid FROM pending LIMIT 2000")?
-            .query_map([], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        if pending.is_empty() {
-            return Ok(());
-        }
-        for rid in &pending {
-            tx.prepare_cached("DELETE FROM pending WHERE rid = ?1")?
-                .execute([rid])?;
-        }
-        let mut writer = Writer::new(&tx, at, settings);
-        writer.queue = pending;
-        spread(&mut writer)?;
-        let sql = "UPDATE patient_state SET tightening = 0 WHERE tightening <> 0 AND NOT EXISTS \
-                   (SELECT 1 FROM pending p JOIN record_patient q ON q.rid = p.rid WHERE q.patient = patient_state.patient)";
-        tx.execute(sql, [])?;
-        tx.commit()?;
+/// Finishes a bounded piece of what earlier transactions left pending, in a transaction of its own, then
+/// loosens; whether there was anything.
+pub fn finish(tx: &dyn Session, at: Instant, settings: Settings) -> Result<bool, StoreError> {
+    let pending = tx.numbers("SELECT rid FROM pending ORDER BY rid LIMIT 2000", &[])?;
+    if pending.is_empty() {
+        return Ok(false);
     }
+    for rid in &pending {
+        tx.run("DELETE FROM pending WHERE rid = ?1", &values![*rid])?;
+    }
+    let mut writer = Writer::new(tx, at, settings);
+    writer.queue = pending;
+    spread(&mut writer)?;
+    let sql = "UPDATE patient_state SET tightening = 0 WHERE tightening <> 0 AND NOT EXISTS \
+               (SELECT 1 FROM pending p JOIN record_patient q ON q.rid = p.rid WHERE q.patient = patient_state.patient)";
+    tx.run(sql, &[])?;
+    Ok(true)
 }
 
 /// Whether something is left pending.
-pub fn is_pending(read: &Connection) -> Result<bool, StoreError> {
-    Ok(read
-        .prepare_cached("SELECT 1 FROM pending LIMIT 1")?
-        .exists([])?)
+pub fn is_pending(read: &dyn Session) -> Result<bool, StoreError> {
+    read.exists("SELECT 1 FROM pending LIMIT 1", &[])
 }

@@ -1,0 +1,208 @@
+//! Rows ↔ sealed records.
+
+use super::keys;
+use crate::{
+    faces::Stamp,
+    fhir::{Interval, Key},
+    gate::{Row, Sealed},
+    label::Marks,
+    policy::Facts,
+    statute::Labels,
+    store::{
+        StoreError,
+        session::{Columns, Session},
+        sql::{Value, values},
+    },
+};
+
+/// What decisions ask of a record `r`, with the keys behind its numbers; `named` joins them.
+macro_rules! facts {
+    () => {
+        "r.rid, r.kind, r.id, r.labels, r.conditional, r.protected, r.c_protected, r.review, \
+         r.p_labels, r.p_conditional, r.p_protected, r.p_c_protected, r.served_from, r.served_to, \
+         r.subjects, r.deleted, a.kind, a.id, o.kind, o.id, q.patient, p.kind, p.id"
+    };
+}
+
+/// A record's own patients, one row each, its author and its organization.
+macro_rules! named {
+    () => {
+        " FROM record r LEFT JOIN locator a ON a.rid = r.author \
+         LEFT JOIN locator o ON o.rid = r.organization \
+         LEFT JOIN record_patient q ON q.rid = r.rid AND q.own = 1 \
+         LEFT JOIN locator p ON p.rid = q.patient WHERE "
+    };
+}
+
+/// The rest of a record.
+macro_rules! whole {
+    () => {
+        ", r.seq, r.version, r.updated, r.h_version, r.h_updated, r.parts, r.body, r.h_body"
+    };
+}
+
+/// A record with its number.
+#[derive(Debug)]
+pub struct Found {
+    /// Its number.
+    pub rid: i64,
+    /// The number of its version, from 1.
+    pub seq: i64,
+    /// Whether its current version is a deletion.
+    pub deleted: bool,
+    /// The record.
+    pub sealed: Sealed,
+    /// Whose it is, by number.
+    pub patients: Vec<i64>,
+}
+
+fn labels(row: &dyn Columns, at: usize) -> Result<Labels, StoreError> {
+    Ok(Labels::from_column(row.get(at)?))
+}
+
+fn stamp(row: &dyn Columns, version: usize, updated: usize) -> Result<Stamp, StoreError> {
+    Ok(Stamp {
+        version: row.get::<&str>(version)?.into(),
+        updated: row.get(updated)?,
+    })
+}
+
+fn key(row: &dyn Columns, kind: usize, id: usize) -> Result<Option<Key>, StoreError> {
+    let Some(kind) = row.get(kind)? else {
+        return Ok(None);
+    };
+    Ok(keys::key(kind, row.get(id)?))
+}
+
+/// What decisions ask of the record in this row; its patients come row by row.
+fn facts_of(row: &dyn Columns) -> Result<Facts, StoreError> {
+    Ok(Facts {
+        key: key(row, 1, 2)?.ok_or(StoreError::Damaged)?,
+        patients: Vec::new(),
+        whole: Marks {
+            labels: labels(row, 3)?,
+            conditional: labels(row, 4)?,
+            protected: labels(row, 5)?,
+            conditional_protected: labels(row, 6)?,
+            review: row.get(7)?,
+        },
+        parts: Vec::new(),
+        serviced: match (row.get(12)?, row.get(13)?) {
+            (Some(start), Some(end)) => Some(Interval { start, end }),
+            _ => None,
+        },
+        author: key(row, 16, 17)?,
+        organization: key(row, 18, 19)?,
+    })
+}
+
+/// Whether the record must name patients.
+fn has_patients(row: &dyn Columns) -> Result<bool, StoreError> {
+    Ok(row.get::<i64>(14)? > 0 && !row.get::<bool>(15)?)
+}
+
+fn patient_of(row: &dyn Columns) -> Result<Option<(i64, Option<Key>)>, StoreError> {
+    let Some(number) = row.get(20)? else {
+        return Ok(None);
+    };
+    Ok(Some((number, key(row, 21, 22)?)))
+}
+
+/// The record of that number.
+pub fn by_number(read: &dyn Session, rid: i64) -> Result<Option<Found>, StoreError> {
+    const SQL: &str = concat!("SELECT ", facts!(), whole!(), named!(), "r.rid = ?1");
+    found(read, SQL, &values![rid])
+}
+
+/// The record of that type and id.
+pub fn by_key(read: &dyn Session, key: &Key) -> Result<Option<Found>, StoreError> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        facts!(),
+        whole!(),
+        named!(),
+        "r.kind = ?1 AND r.id = ?2"
+    );
+    found(read, SQL, &values![key.kind.number(), key.id.as_str()])
+}
+
+/// What decisions ask of a record; what its parts reveal is read with them.
+fn facts(read: &dyn Session, rid: i64) -> Result<Option<Facts>, StoreError> {
+    let found = by_number(read, rid)?.filter(|found| !found.deleted);
+    Ok(found.map(|found| found.sealed.facts().clone()))
+}
+
+/// A record from its first row, and its patients, one a row.
+struct Reading {
+    rid: i64,
+    seq: i64,
+    deleted: bool,
+    expected: bool,
+    whole: Row,
+    patients: Vec<(i64, Key)>,
+}
+
+impl Reading {
+    fn begin(row: &dyn Columns) -> Result<Reading, StoreError> {
+        Ok(Reading {
+            rid: row.get(0)?,
+            seq: row.get(23)?,
+            deleted: row.get(15)?,
+            expected: has_patients(row)?,
+            whole: Row {
+                facts: facts_of(row)?,
+                full: stamp(row, 24, 25)?,
+                household: stamp(row, 26, 27)?,
+                parts: row.get(28)?,
+                body: row.get(29)?,
+                household_body: row.get(30)?,
+                targets: Vec::new(),
+            },
+            patients: Vec::new(),
+        })
+    }
+
+    /// A record that has subjects and names none is damaged; a deleted one has none.
+    fn end(mut self) -> Result<Found, StoreError> {
+        if self.expected && self.patients.is_empty() {
+            return Err(StoreError::Damaged);
+        }
+        self.patients.sort_unstable_by_key(|(number, _)| *number);
+        let (patients, keys) = self.patients.into_iter().unzip();
+        self.whole.facts.patients = keys;
+        Ok(Found {
+            rid: self.rid,
+            seq: self.seq,
+            deleted: self.deleted,
+            patients,
+            sealed: Sealed::from_row(self.whole).map_err(|_| StoreError::Damaged)?,
+        })
+    }
+}
+
+fn found(read: &dyn Session, sql: &str, values: &[Value]) -> Result<Option<Found>, StoreError> {
+    let mut reading: Option<Reading> = None;
+    read.rows(sql, values, &mut |row| {
+        let reading = match &mut reading {
+            Some(reading) => reading,
+            none => none.insert(Reading::begin(row)?),
+        };
+        if let Some((number, key)) = patient_of(row)?.filter(|_| reading.expected) {
+            let key = key.ok_or(StoreError::Damaged)?;
+            reading.patients.push((number, key));
+        }
+        Ok(reading.expected)
+    })?;
+    reading.map(Reading::end).transpose()
+}
+
+/// Adds the facts of the records that it refers to: a member's restriction is tested on them, so that
+/// no reference leads to what it hides.
+pub fn with_targets(read: &dyn Session, rid: i64, sealed: Sealed) -> Result<Sealed, StoreError> {
+    let sql = "SELECT target FROM reference WHERE rid = ?1";
+    let mut targets = Vec::new();
+    for target in read.numbers(sql, &values![rid])? {
+        targets.extend(facts(read, target)?);
+    }
+    Ok(sealed.referring_to(targets))
+}

@@ -1,0 +1,201 @@
+//! What the store asks of an engine: to run a statement and to hand over rows. Everything else about
+//! records ([`records`](super::records)) is written once over it.
+//!
+//! Statements keep to what SQLite and PostgreSQL have in common: `ON CONFLICT`, `RETURNING`, `IS DISTINCT
+//! FROM`; values are `?` in order, or `?1`, `?2`; truths are stored as 0 and 1.
+
+use super::{StoreError, sql::Value};
+
+/// A connection within a transaction or a snapshot.
+pub trait Session {
+    /// Runs a statement; how many rows it touched.
+    fn run(&self, sql: &str, values: &[Value]) -> Result<u64, StoreError>;
+
+    /// Runs a query and hands over its rows one by one, while `each` says to go on.
+    fn rows(&self, sql: &str, values: &[Value], each: Each<'_>) -> Result<(), StoreError>;
+
+    /// Runs statements that all take the one number `?1`: one round trip, where that costs something.
+    fn sweep(&self, statements: &[&str], number: i64) -> Result<(), StoreError> {
+        for sql in statements {
+            self.run(sql, &[Value::Integer(number)])?;
+        }
+        Ok(())
+    }
+
+    /// How many rows one `INSERT` should take.
+    fn at_once(&self) -> usize {
+        1
+    }
+}
+
+/// What is done with a row; whether to go on.
+pub type Each<'e> = &'e mut dyn FnMut(&dyn Columns) -> Result<bool, StoreError>;
+
+/// A row.
+pub trait Columns {
+    /// The column of that place, from 0.
+    fn column(&self, at: usize) -> Result<Column<'_>, StoreError>;
+}
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[allow(missing_docs, reason = "SQL's own kinds")]
+pub enum Column<'r> {
+    Null,
+    Integer(i64),
+    Real(f64),
+    Text(&'r str),
+    Bytes(&'r [u8]),
+}
+
+/// What can be read from a column.
+pub trait FromColumn<'r>: Sized {
+    /// The value; a column of another kind is damage.
+    fn of(column: Column<'r>) -> Result<Self, StoreError>;
+}
+
+impl dyn Columns + '_ {
+    /// The column of that place, from 0.
+    pub fn get<'r, T: FromColumn<'r>>(&'r self, at: usize) -> Result<T, StoreError> {
+        T::of(self.column(at)?)
+    }
+}
+
+impl dyn Session + '_ {
+    /// What `read` makes of each row.
+    pub fn all<T>(
+        &self,
+        sql: &str,
+        values: &[Value],
+        mut read: impl FnMut(&dyn Columns) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut all = Vec::new();
+        self.rows(sql, values, &mut |row| {
+            all.push(read(row)?);
+            Ok(true)
+        })?;
+        Ok(all)
+    }
+
+    /// What `read` makes of the first row, if there is one.
+    pub fn first<T>(
+        &self,
+        sql: &str,
+        values: &[Value],
+        mut read: impl FnMut(&dyn Columns) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let mut first = None;
+        self.rows(sql, values, &mut |row| {
+            first = Some(read(row)?);
+            Ok(false)
+        })?;
+        Ok(first)
+    }
+
+    /// What `read` makes of the only row.
+    pub fn one<T>(
+        &self,
+        sql: &str,
+        values: &[Value],
+        read: impl FnMut(&dyn Columns) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.first(sql, values, read)?.ok_or(StoreError::Damaged)
+    }
+
+    /// Whether there is a row.
+    pub fn exists(&self, sql: &str, values: &[Value]) -> Result<bool, StoreError> {
+        Ok(self.first(sql, values, |_| Ok(()))?.is_some())
+    }
+
+    /// The first column of each row.
+    pub fn numbers(&self, sql: &str, values: &[Value]) -> Result<Vec<i64>, StoreError> {
+        self.all(sql, values, |row| row.get(0))
+    }
+
+    /// Inserts rows of `width` columns each, some at a time. `into` is `INSERT INTO … VALUES`, `after` what
+    /// follows the rows. The numbers of rows at a time are few, so that statements stay prepared.
+    pub fn insert(
+        &self,
+        into: &str,
+        width: usize,
+        values: &[Value],
+        after: &str,
+    ) -> Result<(), StoreError> {
+        let mut rest = values;
+        let mut many = self.at_once().max(1);
+        while !rest.is_empty() && width > 0 {
+            while many > 1 && many * width > rest.len() {
+                many /= 2;
+            }
+            let (some, others) = rest.split_at(rest.len().min(many * width));
+            rest = others;
+            let row = format!("({})", vec!["?"; width].join(","));
+            let rows = vec![row.as_str(); many].join(",");
+            self.run(&format!("{into} {rows} {after}"), some)?;
+        }
+        Ok(())
+    }
+}
+
+impl<'r> FromColumn<'r> for i64 {
+    fn of(column: Column<'r>) -> Result<Self, StoreError> {
+        match column {
+            Column::Integer(number) => Ok(number),
+            _ => Err(StoreError::Damaged),
+        }
+    }
+}
+
+impl<'r> FromColumn<'r> for u32 {
+    fn of(column: Column<'r>) -> Result<Self, StoreError> {
+        u32::try_from(i64::of(column)?).map_err(|_| StoreError::Damaged)
+    }
+}
+
+impl<'r> FromColumn<'r> for bool {
+    fn of(column: Column<'r>) -> Result<Self, StoreError> {
+        Ok(i64::of(column)? != 0)
+    }
+}
+
+impl<'r> FromColumn<'r> for f64 {
+    fn of(column: Column<'r>) -> Result<Self, StoreError> {
+        match column {
+            Column::Real(number) => Ok(number),
+            _ => Err(StoreError::Damaged),
+        }
+    }
+}
+
+impl<'r> FromColumn<'r> for &'r str {
+    fn of(column: Column<'r>) -> Result<Self, StoreError> {
+        match column {
+            Column::Text(text) => Ok(text),
+            _ => Err(StoreError::Damaged),
+        }
+    }
+}
+
+impl<'r> FromColumn<'r> for String {
+    fn of(column: Column<'r>) -> Result<Self, StoreError> {
+        <&str>::of(column).map(str::to_owned)
+    }
+}
+
+impl<'r> FromColumn<'r> for Vec<u8> {
+    fn of(column: Column<'r>) -> Result<Self, StoreError> {
+        match column {
+            Column::Bytes(bytes) => Ok(bytes.to_vec()),
+            _ => Err(StoreError::Damaged),
+        }
+    }
+}
+
+impl<'r, T: FromColumn<'r>> FromColumn<'r> for Option<T> {
+    fn of(column: Column<'r>) -> Result<Self, StoreError> {
+        match column {
+            Column::Null => Ok(None),
+            column => T::of(column).map(Some),
+        }
+    }
+}

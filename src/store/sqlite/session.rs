@@ -1,0 +1,74 @@
+//! SQLite as a [`Session`]: statements are prepared once a connection.
+
+use crate::store::{
+    StoreError,
+    session::{Column, Columns, Each, Session},
+    sql::Value,
+};
+use rusqlite::{
+    Connection, Row, params_from_iter,
+    types::{ToSqlOutput, ValueRef},
+};
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error {
+            rusqlite::Error::SqliteFailure(code, _)
+                if matches!(
+                    code.code,
+                    rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase
+                ) =>
+            {
+                StoreError::Damaged
+            }
+            // The engine's own words can quote values; its code can't.
+            rusqlite::Error::SqliteFailure(code, _) => StoreError::Away(code.to_string().into()),
+            _ => StoreError::Away("the query failed".into()),
+        }
+    }
+}
+
+impl Session for Connection {
+    fn run(&self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
+        let mut statement = self.prepare_cached(sql)?;
+        let touched = statement.execute(params_from_iter(values))?;
+        Ok(u64::try_from(touched).unwrap_or(u64::MAX))
+    }
+
+    fn rows(&self, sql: &str, values: &[Value], each: Each<'_>) -> Result<(), StoreError> {
+        let mut statement = self.prepare_cached(sql)?;
+        let mut rows = statement.query(params_from_iter(values))?;
+        while let Some(row) = rows.next()? {
+            if !each(row)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Columns for Row<'_> {
+    fn column(&self, at: usize) -> Result<Column<'_>, StoreError> {
+        Ok(match self.get_ref(at)? {
+            ValueRef::Null => Column::Null,
+            ValueRef::Integer(number) => Column::Integer(number),
+            ValueRef::Real(number) => Column::Real(number),
+            ValueRef::Text(text) => {
+                Column::Text(std::str::from_utf8(text).map_err(|_| StoreError::Damaged)?)
+            }
+            ValueRef::Blob(bytes) => Column::Bytes(bytes),
+        })
+    }
+}
+
+impl rusqlite::ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self {
+            Value::Null => ToSqlOutput::from(rusqlite::types::Null),
+            Value::Integer(value) => ToSqlOutput::from(*value),
+            Value::Real(value) => ToSqlOutput::from(*value),
+            Value::Text(value) => ToSqlOutput::from(&**value),
+            Value::Bytes(value) => ToSqlOutput::from(&**value),
+        })
+    }
+}
