@@ -2,9 +2,10 @@
 //! SQLite's on the thread that asks, PostgreSQL's on a thread with a connection.
 
 use super::{
-    Batch, Found, Page, Position, Store, StoreError, WriteError, Written,
+    Batch, Begin, Found, History, Moment, Page, Position, Span, Store, StoreError, WriteError,
+    Written,
     postgres::PostgresStore,
-    records::{self, remembered::Snapshot, search, spread},
+    records::{self, history, remembered::Snapshot, search, spread},
     sqlite::SqliteStore,
 };
 use crate::{
@@ -156,6 +157,63 @@ impl Store for Engine {
                 let (case, keys) = (case.clone(), keys.to_vec());
                 let question =
                     move |read: &Snapshot<'_>| search::named(read, &case, settings, &keys);
+                store.ask(question).await
+            }
+        }
+    }
+
+    async fn versions(
+        &self,
+        case: &Case,
+        settings: Settings,
+        key: &Key,
+        from: Begin<'_>,
+        count: u16,
+    ) -> Result<Option<History>, StoreError> {
+        match self {
+            Engine::Sqlite(store) => {
+                store.ask(|read| history::versions(read, case, settings, key, from, count))
+            }
+            Engine::Postgres(store) => {
+                let (case, key) = (case.clone(), key.clone());
+                let named = match from {
+                    Begin::Named(version) => Some(version.to_owned()),
+                    Begin::Newest | Begin::Below(_) => None,
+                };
+                let below = match from {
+                    Begin::Below(seq) => Some(seq),
+                    Begin::Newest | Begin::Named(_) => None,
+                };
+                let question = move |read: &Snapshot<'_>| {
+                    let from = match (&named, below) {
+                        (Some(version), _) => Begin::Named(version),
+                        (None, Some(seq)) => Begin::Below(seq),
+                        (None, None) => Begin::Newest,
+                    };
+                    history::versions(read, &case, settings, &key, from, count)
+                };
+                store.ask(question).await
+            }
+        }
+    }
+
+    async fn moments(
+        &self,
+        case: &Case,
+        settings: Settings,
+        span: Span,
+        from: Option<&Position>,
+        count: u16,
+    ) -> Result<Vec<Moment>, StoreError> {
+        match self {
+            Engine::Sqlite(store) => {
+                store.ask(|read| history::moments(read, case, settings, span, from, count))
+            }
+            Engine::Postgres(store) => {
+                let (case, from) = (case.clone(), from.cloned());
+                let question = move |read: &Snapshot<'_>| {
+                    history::moments(read, &case, settings, span, from.as_ref(), count)
+                };
                 store.ask(question).await
             }
         }
