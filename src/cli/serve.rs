@@ -52,7 +52,7 @@ pub fn api(config: &Config, opened: Opened) -> Result<Api, Trouble> {
     })?;
     let limits = Limits {
         depth: config.limits.json_depth,
-        ..Limits::default()
+        nodes: config.limits.json_nodes,
     };
     Ok(Api::new(Shared {
         service: Service {
@@ -65,6 +65,9 @@ pub fn api(config: &Config, opened: Opened) -> Result<Api, Trouble> {
             limits,
             checks: open::checks(config),
             count_max: u16::try_from(config.limits.search_count_max).unwrap_or(1000),
+            entries_max: config.limits.bundle_entries,
+            strict: config.strict,
+            turn: tokio::sync::Mutex::default(),
         },
         log: opened.audit,
         tokens: opened.tokens,

@@ -15,6 +15,7 @@ pub mod rate;
 pub mod request_id;
 pub mod router;
 pub mod server;
+mod write;
 
 pub use api::{Api, Shared};
 pub use failure::Failure;

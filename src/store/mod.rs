@@ -3,6 +3,8 @@
 //! ([`records`], over a [`session::Session`]): an engine only opens, runs statements and hands over rows.
 
 pub mod audit;
+pub mod engine;
+pub mod postgres;
 pub mod query;
 pub(crate) mod records;
 pub mod registry;
@@ -15,7 +17,8 @@ pub mod visible;
 
 use crate::{
     consent::Refusal,
-    fhir::{Instant, Key, Resource},
+    faces::Stamp,
+    fhir::{Instant, Key, Kind, Resource},
     gate::Sealed,
     policy::{Case, Settings, Standing},
     search::plan::Plan,
@@ -61,6 +64,67 @@ pub struct Found {
     pub seq: i64,
 }
 
+/// A version of a record.
+#[derive(Debug)]
+pub struct Version {
+    /// Its number, from 1. Never shown: it counts also what a requester may not know.
+    pub seq: i64,
+    /// Version and time of the full face.
+    pub full: Stamp,
+    /// Version and time of the household face.
+    pub household: Stamp,
+    /// The record as it was, with the labels of then and of today; `None` where it was deleted.
+    pub sealed: Option<Sealed>,
+}
+
+/// Versions of one record and what holds towards its patients, of one snapshot.
+#[derive(Debug)]
+pub struct History {
+    /// The record as it is, or as it last was: who may not see it may not see any version.
+    pub latest: Sealed,
+    /// Whether it is deleted now.
+    pub is_deleted: bool,
+    /// Versions, the newest first.
+    pub versions: Vec<Version>,
+    /// What holds.
+    pub standing: Standing,
+}
+
+/// From where versions of a record are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin<'a> {
+    /// From the newest.
+    Newest,
+    /// From the newest one of this version id, of either face.
+    Named(&'a str),
+    /// From the one before this number.
+    Below(i64),
+}
+
+/// A version somewhere in the store, in the order of time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment {
+    /// The record.
+    pub key: Key,
+    /// The version's number.
+    pub seq: i64,
+    /// When it was made, as the requester is told.
+    pub at: Instant,
+    /// Its version id, the same.
+    pub version: Box<str>,
+}
+
+/// Which versions are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Of this type; of all where `None`.
+    pub kind: Option<Kind>,
+    /// Made then or later.
+    pub since: Option<Instant>,
+    /// Made then or before.
+    pub until: Option<Instant>,
+}
+
 /// A page of records and what holds towards their patients, of one snapshot.
 #[derive(Debug, Default)]
 pub struct Page {
@@ -77,9 +141,9 @@ pub struct Page {
 }
 
 /// The place of a record in an order: its sort value and its name.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Position {
-    /// The sort value; absent where the record has none.
+    /// The sort value, or the values of an order by several keys; absent where the record has none.
     pub value: Option<SortValue>,
     /// The type's number, where a page spans types.
     pub kind: i64,
@@ -88,12 +152,35 @@ pub struct Position {
 }
 
 /// A value to sort by.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(untagged)]
 #[allow(missing_docs, reason = "SQL's own kinds")]
 pub enum SortValue {
     Integer(i64),
+    Real(f64),
     Text(String),
+    /// Those of several keys.
+    Many(Vec<Option<SortValue>>),
+}
+
+impl Position {
+    /// The values of an order by so many keys.
+    pub fn values(&self, keys: usize) -> Vec<Option<SortValue>> {
+        match &self.value {
+            Some(SortValue::Many(values)) if keys != 1 => values.clone(),
+            value => vec![value.clone()],
+        }
+    }
+
+    /// The place of a record with these sort values.
+    pub fn of(mut values: Vec<Option<SortValue>>, kind: i64, id: String) -> Position {
+        let value = match values.len() {
+            0 => None,
+            1 => values.pop().flatten(),
+            _ => Some(SortValue::Many(values)),
+        };
+        Position { value, kind, id }
+    }
 }
 
 /// A change to one record.
@@ -190,6 +277,27 @@ pub trait Store: Send + Sync {
         settings: Settings,
         keys: &[Key],
     ) -> impl Future<Output = Result<Page, StoreError>> + Send;
+
+    /// Versions of a record, the newest first, at most `count`; also of a deleted one.
+    fn versions(
+        &self,
+        case: &Case,
+        settings: Settings,
+        key: &Key,
+        from: Begin<'_>,
+        count: u16,
+    ) -> impl Future<Output = Result<Option<History>, StoreError>> + Send;
+
+    /// Versions of all records that the requester may see, and of deleted ones, the newest first.
+    /// Whether a version may be seen is told by [`versions`](Store::versions).
+    fn moments(
+        &self,
+        case: &Case,
+        settings: Settings,
+        span: Span,
+        from: Option<&Position>,
+        count: u16,
+    ) -> impl Future<Output = Result<Vec<Moment>, StoreError>> + Send;
 
     /// Writes a batch.
     fn write(&self, batch: Batch) -> impl Future<Output = Result<Vec<Written>, WriteError>> + Send;

@@ -1,7 +1,7 @@
 //! Bad input: one clear message, the right status or exit code, nothing half-written, and no value of
 //! what was sent in the answer.
 
-use crate::harness::{Reply, Server, Start, Who};
+use crate::harness::{Reply, Room, Server, Start, Who};
 use reqwest::Method;
 use std::{
     fs,
@@ -67,22 +67,23 @@ async fn a_body_that_is_no_good_resource_is_400() {
         ]
         .concat(),
     );
-    bad.push(
+    let deep = [
         format!(
             "{{\"resourceType\":\"Condition\",\"extension\":{}{}}}",
             "[".repeat(100_000),
             "]".repeat(100_000)
         )
         .into_bytes(),
-    );
-    bad.push(
         format!(
             "{{\"resourceType\":\"Condition\",\"extension\":{}1{}}}",
             "[{\"extension\":".repeat(200),
             "}]".repeat(200)
         )
         .into_bytes(),
-    );
+    ];
+    for body in deep {
+        outcome(&post(&server, &token, body).await, 413);
+    }
     for body in bad {
         let shown = String::from_utf8_lossy(&body[..body.len().min(120)]).into_owned();
         let reply = post(&server, &token, body).await;
@@ -104,8 +105,8 @@ async fn a_transaction_that_can_not_be_read_is_400_and_writes_nothing() {
         r#"{"resourceType":"Condition"}"#,
         r#"{"resourceType":"Bundle","type":"collection"}"#,
         r#"{"resourceType":"Bundle","type":"transaction","entry":[{}]}"#,
-        r#"{"resourceType":"Bundle","type":"transaction","entry":[{"request":{"method":"DELETE","url":"Condition/x"}}]}"#,
-        r#"{"resourceType":"Bundle","type":"transaction","entry":[{"request":{"method":"GET","url":"Condition/x"}}]}"#,
+        r#"{"resourceType":"Bundle","type":"transaction","entry":[{"request":{"method":"DELETE","url":"Condition"}}]}"#,
+        r#"{"resourceType":"Bundle","type":"transaction","entry":[{"request":{"method":"OPTIONS","url":"Condition/x"}}]}"#,
         r#"{"resourceType":"Bundle","type":"transaction","entry":[{"resource":{"resourceType":"Condition","id":"a","subject":{"reference":"urn:uuid:0193c1aa-0000-7000-8000-00000000ffff"}},"request":{"method":"PUT","url":"Condition/a"}}]}"#,
     ] {
         let reply = server.write(Method::POST, "", &token, &[], body).await;
@@ -209,9 +210,19 @@ struct Ran {
 
 /// The program in a folder of its own, with an environment.
 fn confide(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+    in_room(None, folder, arguments, environment)
+}
+
+fn in_room(
+    room: Option<&Room>,
+    folder: &Path,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> Ran {
     let ran = Command::new(env!("CARGO_BIN_EXE_confide"))
         .args(arguments)
         .current_dir(folder)
+        .envs(room.map(Room::environment).unwrap_or_default())
         .envs(environment.iter().copied())
         .output()
         .unwrap();
@@ -361,7 +372,9 @@ fn an_import_tells_what_it_refuses_and_keeps_the_rest() {
         r#"{"resourceType":"Patient","id":"e"}"#,
     ];
     fs::write(folder.path().join("some.ndjson"), lines.join("\n")).unwrap();
-    let ran = confide(folder.path(), &["import", "some.ndjson"], &[]);
+    let room = Room::new();
+    let confide = |arguments: &[&str]| in_room(Some(&room), folder.path(), arguments, &[]);
+    let ran = confide(&["import", "some.ndjson"]);
     assert_eq!(ran.code, 1, "{} {}", ran.out, ran.error);
     for line in [2, 3, 4] {
         assert!(
@@ -375,12 +388,12 @@ fn an_import_tells_what_it_refuses_and_keeps_the_rest() {
         "{}",
         ran.out
     );
-    let again = confide(folder.path(), &["import", "some.ndjson"], &[]);
+    let again = confide(&["import", "some.ndjson"]);
     assert!(
         again.code == 1 && again.out.contains("2 unchanged"),
         "{}",
         again.out
     );
-    let missing = confide(folder.path(), &["import", "none.ndjson"], &[]);
+    let missing = confide(&["import", "none.ndjson"]);
     refused(&missing, 2, &["none.ndjson"]);
 }

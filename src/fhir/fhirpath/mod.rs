@@ -145,6 +145,19 @@ impl Expression {
         eval::evaluate(&self.0, environment, true)
     }
 
+    /// Where the expression ends in an element's name: what stands before it, and the name.
+    pub fn member(&self) -> Option<(Expression, String)> {
+        match &self.0 {
+            parser::Expr::Member(inner, name) => {
+                Some((Expression((**inner).clone()), name.plain.to_string()))
+            }
+            parser::Expr::Head(name) => {
+                Some((Expression(parser::Expr::This), name.plain.to_string()))
+            }
+            _ => None,
+        }
+    }
+
     /// As a condition: `None` where it is empty; one item that is no boolean counts as true.
     pub fn test<'n>(&'n self, environment: &Environment<'n>) -> Result<Option<bool>, EvalError> {
         let items = self.evaluate(environment)?;

@@ -170,7 +170,7 @@ impl Writer<'_> {
         if self.shakes(rid, key, old.is_some_and(|old| !old.deleted))? {
             self.shaken.insert(rid);
         }
-        self.archive(rid)?;
+        self.archive(rid, old.map_or(&[], |old| &old.patients))?;
         self.let_go(rid)?;
         self.clear(rid)?;
         index::references(self.tx, rid, &resource)?;
@@ -187,7 +187,7 @@ impl Writer<'_> {
             return Ok(false);
         };
         self.remembered.forget(&old.sealed.facts().key.clone());
-        self.archive(rid)?;
+        self.archive(rid, &old.patients)?;
         self.let_go(rid)?;
         self.shaken.insert(rid);
         let before = self.named_by(rid)?;
@@ -220,11 +220,15 @@ impl Writer<'_> {
         })
     }
 
-    /// Keeps the version that is about to be replaced.
-    fn archive(&self, rid: i64) -> Result<(), StoreError> {
-        let sql = "INSERT INTO version (rid, seq, deleted, version, updated, labels, parts, body) \
-                   SELECT rid, seq, deleted, version, updated, labels, parts, body FROM record WHERE rid = ?1";
-        self.tx.run(sql, &values![rid])?;
+    /// Keeps the version that is about to be replaced. `patients` are whose record it was.
+    fn archive(&self, rid: i64, patients: &[i64]) -> Result<(), StoreError> {
+        let sql = "INSERT INTO version (rid, seq, deleted, version, updated, h_version, h_updated, labels, conditional, protected, \
+                   c_protected, review, served_from, served_to, author, organization, patients, parts, body) \
+                   SELECT rid, seq, deleted, version, updated, h_version, h_updated, labels, conditional, protected, \
+                   c_protected, review, served_from, served_to, author, organization, ?2, parts, body FROM record WHERE rid = ?1";
+        let patients: Vec<String> = patients.iter().map(ToString::to_string).collect();
+        self.tx
+            .run(sql, &values![rid, patients.join(",").as_str()])?;
         Ok(())
     }
 
