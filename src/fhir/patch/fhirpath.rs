@@ -11,7 +11,7 @@ use crate::fhir::{
     json::{Limits, Value, parse},
     schema::{OwnerId, SCHEMA, Shape},
 };
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::Cell};
 
 /// Steps that all operations together may take in looking for their elements.
 const STEPS: usize = 4_000_000;
@@ -38,6 +38,7 @@ pub fn fhirpath_shown(
     for path in hidden {
         draft.hide(path);
     }
+    let left = Cell::new(STEPS);
     // Each operation reads the document anew.
     let mut room = SIZE.saturating_mul(8);
     for (at, parameter) in parameters.iter().enumerate() {
@@ -48,7 +49,7 @@ pub fn fhirpath_shown(
             text: patch.text(),
             parts: parameter.get("part").map(Node::each).unwrap_or_default(),
             at,
-            steps: STEPS / parameters.len(),
+            steps: &left,
         };
         let mut shown = Vec::new();
         draft.write_shown(&mut shown);
@@ -67,7 +68,7 @@ struct Operation<'t> {
     text: &'t [u8],
     parts: &'t [Node],
     at: usize,
-    steps: usize,
+    steps: &'t Cell<usize>,
 }
 
 /// An element that was found: the way to it, and what it is.
@@ -174,10 +175,10 @@ impl<'t> Operation<'t> {
 
     /// The elements that an expression selects.
     fn select(&self, expression: &Expression, tree: &Node) -> Result<Vec<Found>, PatchError> {
-        let environment = Environment::of(tree).steps(self.steps);
+        let environment = Environment::of(tree);
         let at = self.at;
         let items = expression
-            .evaluate_all(&environment)
+            .evaluate_within(&environment, self.steps)
             .map_err(|error| PatchError::Evaluation { at, error })?;
         let found = items.iter().map(|item| {
             let element = item.element()?;
