@@ -37,7 +37,8 @@ struct Past {
 }
 
 fn past(row: &dyn Columns) -> Result<Past, StoreError> {
-    let labels = |at: usize| -> Result<Labels, StoreError> { Ok(Labels::from_column(row.get(at)?)) };
+    let labels =
+        |at: usize| -> Result<Labels, StoreError> { Ok(Labels::from_column(row.get(at)?)) };
     let stamp = |version: usize, updated: usize| -> Result<Stamp, StoreError> {
         Ok(Stamp {
             version: row.get::<&str>(version)?.into(),

@@ -227,7 +227,8 @@ impl Writer<'_> {
                    SELECT rid, seq, deleted, version, updated, h_version, h_updated, labels, conditional, protected, \
                    c_protected, review, served_from, served_to, author, organization, ?2, parts, body FROM record WHERE rid = ?1";
         let patients: Vec<String> = patients.iter().map(ToString::to_string).collect();
-        self.tx.run(sql, &values![rid, patients.join(",").as_str()])?;
+        self.tx
+            .run(sql, &values![rid, patients.join(",").as_str()])?;
         Ok(())
     }
 

@@ -7,9 +7,9 @@ use super::{
     Batch, Begin, Found, History, Moment, Page, Position, Span, Store, StoreError, WriteError,
     Written,
     records::{
-        self,
+        self, history,
         remembered::{Remembered, Snapshot},
-        history, search, spread, write,
+        search, spread, write,
     },
     session::Session,
     sql::Value,
