@@ -2,7 +2,12 @@
 //! interaction's answer becomes a reply.
 
 use super::{
-    Failure, RequestId, extract::Bearer, failure::Challenge, negotiate::FHIR_JSON, rate::Rates,
+    Failure, RequestId,
+    extract::Bearer,
+    failure::Challenge,
+    negotiate::FHIR_JSON,
+    rate::Rates,
+    refused::{Denied, is_left},
     router::Act,
 };
 use crate::{
@@ -14,7 +19,7 @@ use crate::{
     policy::Case,
     smart::{Smart, Urls},
     statute::Purpose,
-    store::{audit::AuditLog, registry::SqliteRegistry, sqlite::SqliteStore},
+    store::{audit::AuditLog, engine::Engine, registry::SqliteRegistry},
 };
 use axum::{
     body::Body,
@@ -24,8 +29,8 @@ use axum::{
 };
 use std::{fmt, sync::Arc};
 
-/// The interactions over the embedded store and its audit chain.
-pub type Interactions = Service<SqliteStore, AuditLog>;
+/// The interactions over the store and the audit chain.
+pub type Interactions = Service<Engine, AuditLog>;
 
 /// The parts of a server. Handlers take this and nothing global.
 #[derive(Clone)]
@@ -171,7 +176,14 @@ const WARNING: HeaderName = HeaderName::from_static("warning");
 pub fn reply(question: &Question, answer: Result<Answer, Refusal>) -> Response {
     let mut response = match answer {
         Ok(answer) => answered(answer),
-        Err(refusal) => Failure::from(refusal).into_response(),
+        Err(refusal) => {
+            let left = is_left(&refusal);
+            let mut response = Failure::from(refusal).into_response();
+            if left {
+                response.extensions_mut().insert(Denied(question.clone()));
+            }
+            response
+        }
     };
     if matches!(question.case.purpose, Purpose::Treat | Purpose::Etreat) {
         response.headers_mut().insert(WARNING, WITHHELD);

@@ -350,12 +350,15 @@ impl<S: Store, J: Journal> Service<S, J> {
     ) -> Result<(), Refusal> {
         if step.verb >= Verb::Get {
             let asked = of_entry(question, step);
-            return match reads.get(&asked, &step.at).await {
-                Ok(answer) if step.verb == Verb::Get => Ok(responses.answered(answer)),
-                Ok(answer) => Ok(responses.written(&answer, None)),
-                Err(refusal @ (Refusal::Journal(_) | Refusal::Store(_))) => Err(refusal),
-                Err(refusal) => Ok(responses.refused(&refusal.at_entry(step.index))),
-            };
+            let done = reads.get(&asked, &step.at).await;
+            self.noted(&asked, &done).await?;
+            match done {
+                Ok(answer) if step.verb == Verb::Get => responses.answered(&answer),
+                Ok(answer) => responses.written(&answer, None),
+                Err(refusal @ (Refusal::Journal(_) | Refusal::Store(_))) => return Err(refusal),
+                Err(refusal) => responses.refused(&refusal.at_entry(step.index)),
+            }
+            return Ok(());
         }
         let (Verb::Post | Verb::Put | Verb::Patch, Some(key)) = (step.verb, place.key()) else {
             responses.written(&Answer::of(204, Bytes::new()), None);

@@ -76,8 +76,8 @@ async fn every_version_is_kept_and_a_deletion_is_one() {
         .await;
     let paged: Vec<_> = pages.iter().flat_map(told).collect();
     assert_eq!(paged, entries);
-    let of_type = format!("Observation/_history?_since=2026-11-24T12:00:00Z&_count=2");
-    let pages = server.pages(&of_type, &ehr).await;
+    let of_type = "Observation/_history?_since=2026-11-24T12:00:00Z&_count=2";
+    let pages = server.pages(of_type, &ehr).await;
     let all: Vec<_> = pages.iter().flat_map(told).collect();
     for entry in &entries {
         assert_eq!(all.iter().filter(|seen| *seen == entry).count(), 1);

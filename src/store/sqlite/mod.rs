@@ -4,24 +4,18 @@
 mod session;
 
 use super::{
-    Batch, Begin, Found, History, Moment, Page, Position, Span, Store, StoreError, WriteError,
-    Written,
+    Batch, StoreError, WriteError, Written,
     records::{
-        self, history,
         remembered::{Remembered, Snapshot},
-        search, spread, write,
+        spread, write,
     },
     session::Session,
     sql::Value,
 };
-use crate::{
-    fhir::{Instant, Key},
-    policy::{Case, Settings},
-    search::plan::Plan,
-};
+use crate::calendar::Stopwatch;
 use rusqlite::{Connection, OpenFlags};
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::HashMap,
     fmt,
     path::{Path, PathBuf},
@@ -29,6 +23,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 /// The version of the schema that this program writes.
@@ -53,6 +48,8 @@ struct Inner {
     /// Tells this store's read connections from another's on the same thread.
     number: u64,
     writer: Mutex<Connection>,
+    /// Milliseconds that a question may take.
+    longest: AtomicU64,
 }
 
 /// Why the store can't be opened.
@@ -103,7 +100,12 @@ impl fmt::Debug for SqliteStore {
     }
 }
 
+/// How many steps of the engine pass between two looks at the time.
+const STEPS: i32 = 10_000;
+
 thread_local! {
+    /// When this thread's question began, and how long it may take.
+    static BEGAN: Cell<(Stopwatch, Duration)> = Cell::new((Stopwatch::start(), Duration::MAX));
     static READERS: RefCell<HashMap<u64, Reader>> = RefCell::new(HashMap::new());
 }
 
@@ -134,13 +136,14 @@ impl SqliteStore {
                 path: path.to_owned(),
                 number: NUMBERS.fetch_add(1, Ordering::Relaxed),
                 writer: Mutex::new(writer),
+                longest: AtomicU64::new(u64::MAX),
             }),
         })
     }
 
     /// Checks that the store answers and is whole as far as a quick look tells.
     pub fn check(&self) -> Result<(), StoreError> {
-        self.with(|read| {
+        self.ask(|read| {
             let read: &dyn Session = read;
             let answer: String = read.one("PRAGMA quick_check(1)", &[], |row| row.get(0))?;
             if answer == "ok" {
@@ -149,26 +152,6 @@ impl SqliteStore {
                 Err(StoreError::Damaged)
             }
         })
-    }
-
-    /// Whether the store answers at all.
-    pub fn ping(&self) -> Result<(), StoreError> {
-        self.with(|read| records::answers(read))
-    }
-
-    /// How many records of each type it holds, for operators.
-    pub fn totals(&self) -> Result<Vec<(&'static str, u64)>, StoreError> {
-        self.with(|read| records::totals(read))
-    }
-
-    /// When its newest record was written, for operators.
-    pub fn newest(&self) -> Result<Option<Instant>, StoreError> {
-        self.with(|read| records::newest(read))
-    }
-
-    /// Whether relabelling is still to be finished.
-    pub fn is_pending(&self) -> Result<bool, StoreError> {
-        self.with(|read| spread::is_pending(read))
     }
 
     /// Writes a batch on the calling thread.
@@ -187,8 +170,17 @@ impl SqliteStore {
         Ok(written)
     }
 
-    /// Runs `work` on this thread's read connection, in one snapshot.
-    fn with<T>(
+    /// Writes a batch on a thread of its own.
+    pub async fn write(&self, batch: Batch) -> Result<Vec<Written>, WriteError> {
+        let store = self.clone();
+        match tokio::task::spawn_blocking(move || store.write_now(&batch)).await {
+            Ok(written) => written,
+            Err(_) => Err(StoreError::Away("the writer stopped".into()).into()),
+        }
+    }
+
+    /// Answers a question on this thread's read connection, in one snapshot.
+    pub fn ask<T>(
         &self,
         work: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
@@ -206,6 +198,8 @@ impl SqliteStore {
                 // An earlier question panicked inside its snapshot.
                 connection.execute_batch("ROLLBACK")?;
             }
+            let longest = Duration::from_millis(self.inner.longest.load(Ordering::Relaxed));
+            BEGAN.set((Stopwatch::start(), longest));
             connection.prepare_cached("BEGIN DEFERRED")?.execute([])?;
             let mut version = connection.prepare_cached("PRAGMA data_version")?;
             let version = version.query_row([], |row| row.get(0));
@@ -213,9 +207,17 @@ impl SqliteStore {
                 let mark = Value::Integer(version);
                 work(&Snapshot::of(connection, &reader.remembered, mark))
             });
+            BEGAN.set((Stopwatch::start(), Duration::MAX));
             connection.prepare_cached("COMMIT")?.execute([])?;
             answer
         })
+    }
+
+    /// How long a question may take; then the engine is interrupted, and the store counts as away. A
+    /// question runs on the thread that asks, which a time limit around it could not stop.
+    pub fn limit(&self, longest: Duration) {
+        let longest = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+        self.inner.longest.store(longest, Ordering::Relaxed);
     }
 }
 
@@ -243,12 +245,17 @@ fn reader(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags)?;
     tune(&connection)?;
     connection.pragma_update(None, "query_only", true)?;
+    let too_long = || {
+        let (began, longest) = BEGAN.get();
+        began.elapsed() > longest
+    };
+    connection.progress_handler(STEPS, Some(too_long))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 
 fn tune(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.busy_timeout(Duration::from_secs(10))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", false)?;
@@ -276,77 +283,6 @@ fn migrate(writer: &mut Connection) -> rusqlite::Result<i64> {
     }
     tx.commit()?;
     Ok(version.max(SCHEMA))
-}
-
-impl Store for SqliteStore {
-    async fn read(
-        &self,
-        case: &Case,
-        settings: Settings,
-        key: &Key,
-    ) -> Result<Option<Found>, StoreError> {
-        self.with(|read| search::read(read, case, settings, key))
-    }
-
-    async fn search(
-        &self,
-        case: &Case,
-        settings: Settings,
-        plan: &Plan,
-        from: Option<&Position>,
-    ) -> Result<Page, StoreError> {
-        self.with(|read| search::search(read, case, settings, plan, from))
-    }
-
-    async fn everything(
-        &self,
-        case: &Case,
-        settings: Settings,
-        patient: &Key,
-        count: u16,
-        from: Option<&Position>,
-    ) -> Result<Page, StoreError> {
-        self.with(|read| search::everything(read, case, settings, patient, count, from))
-    }
-
-    async fn named(
-        &self,
-        case: &Case,
-        settings: Settings,
-        keys: &[Key],
-    ) -> Result<Page, StoreError> {
-        self.with(|read| search::named(read, case, settings, keys))
-    }
-
-    async fn versions(
-        &self,
-        case: &Case,
-        settings: Settings,
-        key: &Key,
-        from: Begin<'_>,
-        count: u16,
-    ) -> Result<Option<History>, StoreError> {
-        self.with(|read| history::versions(read, case, settings, key, from, count))
-    }
-
-    async fn moments(
-        &self,
-        case: &Case,
-        settings: Settings,
-        span: Span,
-        from: Option<&Position>,
-        count: u16,
-    ) -> Result<Vec<Moment>, StoreError> {
-        self.with(|read| history::moments(read, case, settings, span, from, count))
-    }
-
-    async fn write(&self, batch: Batch) -> Result<Vec<Written>, WriteError> {
-        let store = self.clone();
-        match tokio::task::spawn_blocking(move || store.write_now(&batch)).await {
-            Ok(written) => written,
-            Err(_) => Err(StoreError::Away("the writer stopped".into()).into()),
-        }
-    }
 }
 
 #[cfg(test)]

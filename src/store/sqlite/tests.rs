@@ -7,7 +7,9 @@ use crate::{
     policy::{Case, Requester, Role, Settings},
     scope::ScopeSet,
     statute::Purpose,
-    store::{Batch, Change, Expect, Store, session::Session},
+    store::{
+        Batch, Change, Expect, Store, StoreError, engine::Engine, records::search, session::Session,
+    },
 };
 use serde_json::Value;
 use std::io::Read as _;
@@ -103,7 +105,7 @@ fn fixture(name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-async fn shown(store: &SqliteStore, case: &Case, key: &str) -> Result<String, String> {
+async fn shown(store: &Engine, case: &Case, key: &str) -> Result<String, String> {
     let key = Key::parse(key).unwrap();
     let found = store.read(case, Settings::default(), &key).await.unwrap();
     let found = found.ok_or("absent")?;
@@ -124,7 +126,7 @@ async fn shown(store: &SqliteStore, case: &Case, key: &str) -> Result<String, St
 #[tokio::test]
 async fn every_persona_of_the_fixtures_sees_what_it_must_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
-    let store = loaded(folder.path());
+    let store = Engine::from(loaded(folder.path()));
     let (expectation, clients) = (fixture("expectation.json"), fixture("clients.json"));
     let mut wrong = Vec::new();
     for section in ["maya", "elena", "daniel"] {
@@ -177,12 +179,12 @@ fn steps(store: &SqliteStore, case: &Case, query: &str) -> Vec<String> {
     let kind = crate::fhir::Kind::named(kind);
     let plan = Plan::parse(kind, &pairs, ParseOptions::default()).unwrap();
     store
-        .with(|read| {
+        .ask(|read| {
             let names = read.names(&case.requester)?;
             let wanted = query::patients_of(&plan);
             let settings = Settings::default();
-            let lens = super::search::lens(read, case, settings, &names, wanted.as_deref())?;
-            let sql = query::page(query::matching(&lens, &plan), Order::of(&plan), 50, None);
+            let lens = search::lens(read, case, settings, &names, wanted.as_deref())?;
+            let sql = query::page(query::matching(&lens, &plan), &Order::of(&plan), 50, None);
             let read: &dyn Session = read;
             let explained = format!("EXPLAIN QUERY PLAN {}", sql.text);
             read.all(&explained, &sql.values, |row| row.get(3))
@@ -241,4 +243,20 @@ fn a_search_starts_from_what_it_names_and_never_walks_a_type() {
         );
     }
     assert!(searched > 10 && never > 5, "{searched} {never}");
+}
+
+#[test]
+fn a_question_that_takes_too_long_is_interrupted_and_the_next_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("confide.db")).unwrap();
+    let endless =
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n";
+    store.limit(std::time::Duration::ZERO);
+    let asked = store.ask(|read| {
+        let read: &dyn Session = read;
+        read.one(endless, &[], |row| row.get::<i64>(0))
+    });
+    assert!(matches!(asked, Err(StoreError::Away(_))), "{asked:?}");
+    store.limit(std::time::Duration::MAX);
+    assert!(store.check().is_ok());
 }
