@@ -4,7 +4,7 @@
     definitions.py DEFINITIONS_DIR OUT_DIR [--check]
 
 DEFINITIONS_DIR holds the JSON files of npm hl7.fhir.r4.examples 4.0.1
-(StructureDefinition-*, SearchParameter-*, CompartmentDefinition-patient).
+(StructureDefinition-*, SearchParameter-*, CompartmentDefinition-patient, ValueSet-*, CodeSystem-*).
 With --check nothing is written: exit 1 if a table differs from what would be made.
 """
 import json
@@ -57,6 +57,25 @@ OWN_BY_TYPE = {
 }
 
 
+# Required value sets whose members are in no definition of HL7's: how their codes are checked instead.
+VALUE_SET = "http://hl7.org/fhir/ValueSet/"
+FORMAT_ONLY = {
+    "currencies": ("currency", "ISO 4217 is kept by ISO: three capital letters"),
+    "mimetypes": ("mime", "BCP 13 has no end: type/subtype with parameters"),
+    "mimetypes-short": ("short-mime", "the same, or a short name (json), where the definition of the element or its examples have one"),
+    "ucum-units": ("ucum", "UCUM is a grammar, not a list: printable ASCII without spaces"),
+    "all-languages": ("language", "BCP 47 is a grammar, not a list; the maximum of every binding to languages"),
+    "LL379-9": ("any", "an answer list of LOINC, which is not among the definitions"),
+}
+
+# Invariants that R4 4.0.1 words so that they can never fail; here with the system that was meant.
+SCOPE = "http://terminology.hl7.org/CodeSystem/consentscope"
+REPAIRED = {key: ("system='something'", f"system='{SCOPE}'") for key in ("ppc-2", "ppc-3", "ppc-4", "ppc-5")}
+
+# Held by the structure check for every element or resource, so not repeated in the table.
+EVERYWHERE = {"ele-1", "ext-1"}
+
+
 def load(folder, prefix):
     return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob(prefix + "*.json"))]
 
@@ -77,8 +96,22 @@ def type_name(type_entry, path, is_resource):
     return f"Reference({targets_of(type_entry)})" if code == "Reference" else code
 
 
+# Whose mime types may be short names.
+SHORT_MIME = ("CapabilityStatement.", "TestScript.")
+
+
+def binding(element):
+    """The value set that the element's codes must be of; for languages, what they must be at most."""
+    bound = element.get("binding", {})
+    sets = [bound.get("valueSet", "")] if bound.get("strength") == "required" else []
+    sets += [e["valueCanonical"] for e in bound.get("extension", []) if e["url"].endswith("elementdefinition-maxValueSet")]
+    names = [url.partition("|")[0].rpartition("/")[2] for url in sets]
+    name = next((name for name in names if name in FORMAT_ONLY or bound["strength"] == "required"), "")
+    return "mimetypes-short" if name == "mimetypes" and element["path"].startswith(SHORT_MIME) else name
+
+
 def elements(structures):
-    """(owner, name, min, max, types, choice group) for each child of each type and backbone."""
+    """(owner, name, min, max, types, choice group, binding) for each child of each type and backbone."""
     rows = []
     for structure in structures:
         snapshot = structure["snapshot"]["element"]
@@ -89,20 +122,21 @@ def elements(structures):
             owner, _, name = path.rpartition(".")
             if not owner:
                 continue
-            cardinality = (str(element["min"]), element["max"])
+            cardinality, bound = (str(element["min"]), element["max"]), binding(element)
             if "contentReference" in element:
-                rows.append((owner, name, *cardinality, "Backbone:" + element["contentReference"].lstrip("#"), ""))
+                rows.append((owner, name, *cardinality, "Backbone:" + element["contentReference"].lstrip("#"), "", ""))
                 continue
             if path in owners:
-                rows.append((owner, name, *cardinality, "Backbone:" + path, ""))
+                rows.append((owner, name, *cardinality, "Backbone:" + path, "", ""))
                 continue
             types = [type_name(t, path, is_resource) for t in element.get("type", [])]
             if not name.endswith("[x]"):
-                rows.append((owner, name, *cardinality, "|".join(types), ""))
+                rows.append((owner, name, *cardinality, "|".join(types), "", bound))
                 continue
+            assert not bound, path
             for one in types:
                 bare = one.partition("(")[0]
-                rows.append((owner, name[:-3] + bare[0].upper() + bare[1:], *cardinality, one, name))
+                rows.append((owner, name[:-3] + bare[0].upper() + bare[1:], *cardinality, one, name, ""))
     return sorted(rows)
 
 
@@ -111,7 +145,7 @@ class Elements:
 
     def __init__(self, rows):
         self.by_owner = {}
-        for owner, name, _min, _max, types, group in rows:
+        for owner, name, _min, _max, types, group, _bound in rows:
             self.by_owner.setdefault(owner, []).append((name, types, group))
 
     def children(self, owner, name):
@@ -141,6 +175,116 @@ class Elements:
                     moved.append((path + "{%s=%s}" % value, at))
             places = moved
         return places
+
+
+# --- codes --------------------------------------------------------------------------------------
+
+def members(url, sets, systems, above=()):
+    """{system: codes} of a value set, imports followed, children of codes included."""
+    assert url not in above, url
+    found = {}
+    compose = sets[url]["compose"]
+    assert "exclude" not in compose, url
+    for include in compose["include"]:
+        assert "filter" not in include, url
+        for imported in include.get("valueSet", []):
+            for system, codes in members(imported.partition("|")[0], sets, systems, (*above, url)).items():
+                found.setdefault(system, set()).update(codes)
+        if "concept" in include:
+            found.setdefault(include["system"], set()).update(c["code"] for c in include["concept"])
+        elif "system" in include:
+            system = systems[include["system"]]
+            assert system["content"] == "complete", system["url"]
+            todo = list(system["concept"])
+            for concept in todo:
+                found.setdefault(include["system"], set()).add(concept["code"])
+                todo += concept.get("concept", [])
+    return found
+
+
+def code_rows(names, sets, systems):
+    """(value set, system, codes) for each of these, and (value set, format, reason)
+    for those that can't be listed."""
+    by_name = {}
+    for url in sorted(sets):
+        by_name.setdefault(url.rpartition("/")[2], []).append(url)
+    listed, formats = [], []
+    for name in sorted(names):
+        if name in FORMAT_ONLY:
+            formats.append((name, *FORMAT_ONLY[name]))
+            continue
+        url = VALUE_SET + name if VALUE_SET + name in sets else by_name[name][0]
+        assert url == VALUE_SET + name or len(by_name[name]) == 1, by_name[name]
+        for system, codes in sorted(members(url, sets, systems).items()):
+            assert codes and not any(re.search(r"\s", code) for code in codes), name
+            listed.append((name, system, " ".join(sorted(codes))))
+    return listed, formats
+
+
+# --- invariants ---------------------------------------------------------------------------------
+
+def invariants(structures, profiles):
+    """(owner, element or "", key, severity, expression, human): what must hold of each value of a type or
+    backbone, or of one of its elements."""
+    rows = set()
+
+    def say(owner, name, constraint):
+        expression = " ".join(constraint["expression"].split())
+        old, new = REPAIRED.get(constraint["key"], ("", ""))
+        assert old in expression, constraint["key"]
+        if old:
+            expression = expression.replace(old, new)
+        rows.add((owner, name, constraint["key"], constraint["severity"], expression, " ".join(constraint["human"].split())))
+
+    for structure in structures:
+        snapshot = structure["snapshot"]["element"]
+        owners = {e["path"].rpartition(".")[0] for e in snapshot}
+        for element in snapshot:
+            path = element["path"]
+            owner, name = (path, "") if path in owners else path.rpartition(".")[::2]
+            if not owner:
+                owner, name = path, ""
+            for constraint in element.get("constraint", []):
+                if constraint["key"] in EVERYWHERE or (structure["kind"] == "resource" and constraint["key"].startswith("dom-")
+                                                       and structure["id"] != "DomainResource"):
+                    continue
+                say(owner, name, constraint)
+            # Quantity narrowed to SimpleQuantity: the profile's own invariants go with the element.
+            for url in (p for t in element.get("type", []) for p in t.get("profile", [])):
+                for constraint in profiles[url]["differential"]["element"][0].get("constraint", []):
+                    say(owner, name, constraint)
+    return sorted(rows)
+
+
+# --- profiles -----------------------------------------------------------------------------------
+
+# What a check reads of an element of a differential.
+TOLD = ("id", "min", "max", "slicing", "constraint")
+
+
+def profile(structure):
+    """A profile, cut to what a check reads."""
+    lines = []
+    for element in structure["differential"]["element"]:
+        line = {k: v for k, v in element.items() if k in TOLD or k.startswith(("fixed", "pattern"))}
+        if "type" in element:
+            line["type"] = [{k: v for k, v in t.items() if k in ("code", "profile", "targetProfile")} for t in element["type"]]
+        if element.get("binding", {}).get("strength") == "required":
+            line["binding"] = {k: element["binding"][k] for k in ("strength", "valueSet")}
+        if "constraint" in line:
+            line["constraint"] = [{k: c[k] for k in ("key", "severity", "expression", "human")} for c in line["constraint"]]
+        if "slicing" in line:
+            line["slicing"] = {k: v for k, v in line["slicing"].items() if k in ("discriminator", "rules", "ordered")}
+        if len(line) > 1:
+            lines.append(line)
+    return {"resourceType": "StructureDefinition", "url": structure["url"], "version": structure.get("version", "4.0.1"),
+            "type": structure["type"], "baseDefinition": structure["baseDefinition"], "differential": {"element": lines}}
+
+
+def profile_codes(profiles):
+    """The value sets that profiles require, by their names."""
+    urls = {e["binding"]["valueSet"] for p in profiles for e in p["differential"]["element"] if "binding" in e}
+    return {url.partition("|")[0].rpartition("/")[2] for url in urls}
 
 
 # --- search parameters --------------------------------------------------------------------------
@@ -350,11 +494,26 @@ def tables(folder):
     definition = json.loads((folder / "CompartmentDefinition-patient.json").read_text(encoding="utf-8"))
     compartment_rows = compartment(definition, search_rows, table)
     resources = sorted(s["id"] for s in structures if s["kind"] == "resource" and not s["abstract"])
+    sets = {v["url"]: v for v in load(folder, "ValueSet-")}
+    systems = {s["url"]: s for s in load(folder, "CodeSystem-")}
+    narrowed = [profile(s) for s in load(folder, "StructureDefinition-")
+                if s.get("derivation") == "constraint" and s["type"] != "Extension"]
+    names = {row[6] for row in element_rows if row[6]} | profile_codes(narrowed)
+    listed, formats = code_rows(names, sets, systems)
+    profiles = {s["url"]: s for s in load(folder, "StructureDefinition-")}
     reference_rows, nested = patient_references(resources, table, compartment_rows)
     return {
         "elements.tsv": as_text(
-            "owner, name, min, max, types (| between alternatives), choice group (only where the element is one of a choice)",
+            "owner, name, min, max, types (| between alternatives), choice group (only where the element is one of a choice), "
+            "value set of codes.tsv or formats.tsv that its codes must be of",
             element_rows),
+        "codes.tsv": as_text("value set, system, its codes that are of it (a space between)", listed),
+        "formats.tsv": as_text("value set that can't be listed here, the format that its codes are held to, why", formats),
+        "profiles.ndjson": "".join(json.dumps(p, ensure_ascii=False, separators=(",", ":")) + "\n" for p in narrowed),
+        "invariants.tsv": as_text(
+            "owner, element (empty: the owner itself), key, severity, FHIRPath, in words; ele-1 and ext-1, which hold "
+            "everywhere, are not repeated, nor dom-* for each type of resource; ppc-2 to ppc-5 with the system that was meant",
+            invariants(structures, profiles)),
         "search-parameters.tsv": as_text(
             "base, code, type, paths (; between; name.name{key=value}[ReferenceTarget]:LeafType), targets (reference only; * is any); "
             "a token over a dateTime asks whether it is present",

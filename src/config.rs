@@ -34,6 +34,8 @@ pub struct Config {
     pub metrics_listen: Option<SocketAddr>,
     /// How logs look.
     pub log_format: LogFormat,
+    /// How far what is written is checked against FHIR's definitions.
+    pub validation: Validation,
     /// What the operator has decided.
     pub policy: PolicyConfig,
     /// Who runs this server.
@@ -84,6 +86,15 @@ impl fmt::Debug for Address {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+/// How far what is written is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Validation {
+    /// Structure, formats, targets, required bindings, contained resources, narrative, invariants.
+    Strict,
+    /// Structure, formats and targets: for data that is real and imperfect.
+    Structure,
 }
 
 /// `[policy]`.
@@ -221,6 +232,10 @@ impl Config {
             Patients::All => "all",
             Patients::Organization => "organization",
         };
+        let validation = match self.validation {
+            Validation::Strict => "strict",
+            Validation::Structure => "structure",
+        };
         let limits = &self.limits;
         let rate = limits.requests_per_second.map(|rate| rate.to_string());
         vec![
@@ -234,6 +249,7 @@ impl Config {
                 optional(self.metrics_listen.map(|at| at.to_string())),
             ),
             ("log_format", log_format.into()),
+            ("validation", validation.into()),
             ("policy.household", household.into()),
             ("policy.household_basis", optional(basis)),
             (
@@ -295,6 +311,10 @@ fn build(said: &Said) -> Result<Config, ConfigError> {
         log_format: match said.text("log_format") {
             Some("json") => LogFormat::Json,
             _ => LogFormat::Text,
+        },
+        validation: match said.text("validation") {
+            Some("structure") => Validation::Structure,
+            _ => Validation::Strict,
         },
         policy: policy(said)?,
         operator: OperatorConfig {

@@ -35,6 +35,7 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<Ended, Trouble> {
             depth: config.limits.json_depth,
             ..Limits::default()
         },
+        checks: open::checks(config),
         ..Options::default()
     };
     let loading = Box::pin(load(&opened, sources, options, &mut shown));

@@ -4,8 +4,9 @@ use super::Trouble;
 use crate::{
     authn::{KeyError, Keys, RemoteKeys, Tokens},
     calendar::Clock,
-    config::{Config, Database, Household, Patients},
+    config::{Config, Database, Household, Patients, Validation},
     policy::Settings,
+    profile::{CheckLimits, Depth},
     smart::{Smart, Urls},
     statute::projections,
     store::{
@@ -221,6 +222,17 @@ pub fn settings(config: &Config) -> Settings {
             Household::Clinical { .. } => projections::Household::Clinical,
         },
         by_organization: config.operator.patients == Patients::Organization,
+    }
+}
+
+/// How far what is written is checked.
+pub fn checks(config: &Config) -> CheckLimits {
+    CheckLimits {
+        depth: match config.validation {
+            Validation::Strict => Depth::Strict,
+            Validation::Structure => Depth::Structure,
+        },
+        ..CheckLimits::default()
     }
 }
 

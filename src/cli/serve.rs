@@ -63,6 +63,7 @@ pub fn api(config: &Config, opened: Opened) -> Result<Api, Trouble> {
             base: config.base().into(),
             cursors,
             limits,
+            checks: open::checks(config),
             count_max: u16::try_from(config.limits.search_count_max).unwrap_or(1000),
         },
         log: opened.audit,

@@ -28,6 +28,11 @@ pub(crate) const KEYS: &[(&str, Shape, &str)] = &[
     ("metrics_listen", Shape::Text, "unset"),
     ("log_format", Shape::Word(&["text", "json"]), "text"),
     (
+        "validation",
+        Shape::Word(&["strict", "structure"]),
+        "strict",
+    ),
+    (
         "policy.household",
         Shape::Word(&["claims", "clinical"]),
         "claims",

@@ -1,6 +1,7 @@
 //! The elements of a valid authorization (Civ. 56.11(b)); what is missing is listed.
 
 use super::{Directive, Reason};
+use crate::{calendar, fhir::Interval};
 use confide_typed::{Consent, Extension, Value};
 
 /// A year and a day: an expiry is normally at most a year away (AB 1697).
@@ -65,8 +66,8 @@ pub(super) fn missing(consent: &Consent, directive: &Directive) -> Vec<Reason> {
     }
     if directive.period.end == i64::MAX {
         lacks("an expiration date", "Consent.provision.period.end");
-    } else if directive.period.start != i64::MIN
-        && directive.period.end - directive.period.start > A_YEAR
+    } else if begins(consent, directive)
+        .is_some_and(|start| directive.period.end.saturating_sub(start) > A_YEAR)
     {
         lacks(
             "an expiration of at most a year",
@@ -74,6 +75,15 @@ pub(super) fn missing(consent: &Consent, directive: &Directive) -> Vec<Reason> {
         );
     }
     reasons
+}
+
+/// When it begins: as its period says, else when it was signed.
+fn begins(consent: &Consent, directive: &Directive) -> Option<i64> {
+    if directive.period.start != i64::MIN {
+        return Some(directive.period.start);
+    }
+    let signed = Interval::of(consent.date_time.as_deref()?, &calendar::zone());
+    signed.map(|signed| signed.start)
 }
 
 fn child<'e>(form: &'e Extension, name: &str) -> Option<&'e Value> {
@@ -140,6 +150,8 @@ mod tests {
         );
         assert!(reasons(",\"end\":\"2027-10-31\"", "").contains("expiration"));
         assert!(reasons("2027-10-31", "2029-10-31").contains("at most a year"));
+        let open = "\"start\":\"2026-11-01\",\"end\":\"2027-10-31\"";
+        assert!(reasons(open, "\"end\":\"2099-10-31\"").contains("at most a year"));
         assert!(reasons("\"securityLabel\":[{\"system\":\"http://terminology.hl7.org/CodeSystem/v3-ActCode\",\"code\":\"MH\"}]", "\"provision\":[]").contains("which information"));
         assert!(reasons("\"dateTime\":\"2026-11-01\",", "").contains("dated"));
     }

@@ -141,6 +141,14 @@ impl Work {
             .filter_map(|policy| policy.uri.as_deref())
             .any(|uri| uri.split_once("hrex-consent.html#").is_some());
         match (by_rule, root) {
+            (Some(rule), Some(said)) if rule != said => {
+                // R4 knows no type at the root; one that says the opposite leaves open what is meant.
+                self.refuse(
+                    "policyRule and the type of the root provision contradict each other",
+                    "Consent.provision.type",
+                );
+                None
+            }
             (Some(answer), _) => Some(answer),
             (None, Some(answer)) if hrex || consent.policy_rule.is_none() => Some(answer),
             _ => {
@@ -172,7 +180,19 @@ impl Work {
         }
         let mut except = Vec::new();
         for nested in &provision.provisions {
-            let inner = on.both(&self.condition(nested));
+            let named = self.condition(nested);
+            let among = |around: &Vec<Key>| {
+                let named = named.actors.as_deref().unwrap_or_default();
+                named.iter().all(|actor| around.contains(actor))
+            };
+            if !on.actors.as_ref().is_none_or(among) {
+                // One of them may act for another (a practitioner for a clinic): not both of two lists.
+                self.refuse(
+                    "a nested provision names an actor that the one around it does not",
+                    "Consent.provision.provision.actor",
+                );
+            }
+            let inner = on.both(&named);
             if nested.kind.is_none() {
                 self.refuse(
                     "a nested provision says permit or deny",
@@ -486,6 +506,31 @@ mod tests {
         .unwrap_err();
         assert_eq!(refused.0.len(), 3);
         assert!(compile(&consent("restriction", "XX", "{}")).is_err());
+    }
+
+    #[test]
+    fn an_exception_for_someone_of_a_named_organization_is_not_lost() {
+        let nested = |actor: &str| {
+            let provision = format!(
+                r#"{{"provision":[{{"type":"permit",{PLAN},"provision":[{{"type":"deny","actor":[{{"role":{{"coding":[{{"code":"IRCP"}}]}},"reference":{{"reference":"{actor}"}}}}]}}]}}]}}"#
+            );
+            compile(&consent("part2-consent", "OPTOUT", &provision))
+        };
+        assert!(nested("Practitioner/works-there").is_err());
+        let permits = nested("Organization/plan").unwrap().unwrap().permits;
+        assert_eq!(permits[0].except.len(), 1);
+    }
+
+    #[test]
+    fn a_denial_at_the_root_is_not_read_as_the_rule_that_it_contradicts() {
+        let root = |rule: &str, kind: &str| {
+            let provision = format!(r#"{{"type":"{kind}",{PLAN}}}"#);
+            compile(&consent("restriction", rule, &provision))
+        };
+        assert!(root("OPTIN", "deny").is_err(), "nothing would be denied");
+        assert!(root("OPTOUT", "permit").is_err());
+        assert!(root("OPTIN", "permit").is_ok());
+        assert_eq!(root("OPTOUT", "deny").unwrap().unwrap().denies.len(), 1);
     }
 
     #[test]

@@ -114,19 +114,25 @@ impl<'r> Bill<'r> {
 
     fn drop_uncomputable(&self, edits: &mut Edits) {
         for name in DROPPED {
-            if let Some(path) = Path::member(self.root, name, None) {
-                edits.remove(path);
+            edits.remove_member(self.root, name);
+        }
+        if let Some(payment) = Path::member(self.root, "payment", None) {
+            let whole = ["adjustment", "adjustmentReason", "identifier"];
+            self.drop_inside(&payment, &whole, edits);
+        }
+        for at in 0..self.items("insurance").len() {
+            if let Some(insurance) = Path::member(self.root, "insurance", Some(at)) {
+                self.drop_inside(&insurance, &["preAuthRef", "claimResponse"], edits);
             }
         }
-        if let Some(payment) = Path::member(self.root, "payment", None)
-            && let Some(node) = payment.node(self.root)
-        {
-            for (at, member) in node.members().iter().enumerate() {
-                let whole =
-                    ["adjustment", "adjustmentReason", "identifier"].contains(&&*member.name);
-                if let (true, Some(path)) = (whole, payment.then(at)) {
-                    edits.remove(path);
-                }
+    }
+
+    fn drop_inside(&self, path: &Path, names: &[&str], edits: &mut Edits) {
+        let members = path.node(self.root).map(Node::members).unwrap_or_default();
+        for (at, member) in members.iter().enumerate() {
+            let goes = names.contains(&member.name.trim_start_matches('_'));
+            if let (true, Some(path)) = (goes, path.then(at)) {
+                edits.remove(path);
             }
         }
     }

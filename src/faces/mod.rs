@@ -21,6 +21,7 @@ use crate::{
         projections::{Keep, Projection},
     },
 };
+use std::borrow::Cow;
 
 /// A face ready to send but for `id` and the changing part of `meta`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -52,7 +53,12 @@ const SPEAKS_OF_ALL: &[&str] = &[
     "description",
     "title",
     "comment",
+    "instantiatesCanonical",
+    "instantiatesUri",
 ];
+
+/// The same, for one type: elsewhere the element says who or what it is.
+const SPEAKS_OF_ALL_IN: &[(&str, &str)] = &[("CareTeam", "name")];
 
 fn is_required(resource: &Resource, name: &str) -> bool {
     let owner = SCHEMA.resource(resource.kind());
@@ -155,26 +161,34 @@ pub fn security(labels: Labels) -> Vec<u8> {
 }
 
 /// The resource with `parts` taken out; `None` where it can't be without them.
-pub fn without(resource: &Resource, parts: &[&Part]) -> Option<Resource> {
+pub fn without<'r>(resource: &'r Resource, parts: &[&Part]) -> Option<Cow<'r, Resource>> {
     if parts.is_empty() {
-        return Some(resource.clone());
+        return Some(Cow::Borrowed(resource));
     }
+    let edits = cut(resource, parts)?;
+    let text = edits.apply(resource.text(), resource.root())?;
+    Resource::ours(text).ok().map(Cow::Owned)
+}
+
+/// What goes with `parts`; `None` where the record can't be without them.
+fn cut(resource: &Resource, parts: &[&Part]) -> Option<Edits> {
     let mut edits = Edits::none();
     for part in parts {
         edits.remove(part.path.clone());
     }
-    for name in SPEAKS_OF_ALL {
-        if let Some(path) = Path::member(resource.root(), name, None)
-            && !is_required(resource, name)
-        {
-            edits.remove(path);
+    let here = SPEAKS_OF_ALL_IN
+        .iter()
+        .filter(|(kind, _)| *kind == resource.kind().name())
+        .map(|(_, name)| name);
+    for name in SPEAKS_OF_ALL.iter().chain(here) {
+        if !is_required(resource, name) {
+            edits.remove_member(resource.root(), name);
         }
     }
     bill::close_up(resource, &mut edits);
     drop_orphans(resource, &mut edits);
     climb(resource, &mut edits)?;
-    let text = edits.apply(resource.text(), resource.root())?;
-    Resource::ours(text).ok()
+    Some(edits)
 }
 
 /// Whether there is no such resource without the element at `path`.
@@ -213,7 +227,7 @@ fn needs_step(node: &Node, owner: OwnerId, steps: &[u16]) -> bool {
 }
 
 /// The household face: every labelled part out, conditional ones always.
-pub fn household(resource: &Resource, parts: &[Part]) -> Option<Resource> {
+pub fn household<'r>(resource: &'r Resource, parts: &[Part]) -> Option<Cow<'r, Resource>> {
     let labelled: Vec<&Part> = parts.iter().filter(|part| !part.marks.is_none()).collect();
     without(resource, &labelled)
 }
@@ -224,15 +238,15 @@ pub fn settle(resource: &Resource, labelled: &mut Labelled) {
     // What can't be without one of them can't be without all of them either: taking more out never
     // puts anything back.
     let all: Vec<&Part> = labelled.parts.iter().collect();
-    if without(resource, &all).is_none() {
+    if !all.is_empty() && cut(resource, &all).is_none() {
         labelled.whole = labelled.whole.and(labelled.parts_union());
     }
 }
 
 /// What a projection keeps of a resource.
-pub fn projected(resource: &Resource, projection: &Projection) -> Option<Resource> {
+pub fn projected<'r>(resource: &'r Resource, projection: &Projection) -> Option<Cow<'r, Resource>> {
     if projection.whole() {
-        return Some(resource.clone());
+        return Some(Cow::Borrowed(resource));
     }
     let mut edits = Edits::none();
     let root = resource.root();
@@ -247,7 +261,7 @@ pub fn projected(resource: &Resource, projection: &Projection) -> Option<Resourc
     }
     drop_dangling(resource, &mut edits);
     let text = edits.apply(resource.text(), root)?;
-    Resource::ours(text).ok()
+    Resource::ours(text).ok().map(Cow::Owned)
 }
 
 /// A reference into contained resources that are not kept loses its `reference`, where a display or

@@ -20,6 +20,7 @@ fn value(resource: &Resource) -> serde_json::Value {
 
 const BILL: &str = r#"{"resourceType":"ExplanationOfBenefit","id":"b","text":{"status":"generated","div":"<div>all</div>"},
 "billablePeriod":{"start":"2026-08-10","end":"2026-08-20"},"disposition":"said",
+"insurance":[{"coverage":{"reference":"Coverage/c"},"preAuthRef":["PA-1"],"_preAuthRef":[{"id":"x"}]}],
 "careTeam":[{"sequence":1,"provider":{"reference":"Practitioner/a"}},{"sequence":2,"provider":{"reference":"Practitioner/b"}}],
 "diagnosis":[{"sequence":4,"x":1},{"sequence":7,"x":2}],
 "item":[{"sequence":1,"careTeamSequence":[2],"diagnosisSequence":[4],"servicedDate":"2026-08-10","adjudication":[{"category":{"coding":[{"code":"benefit"}]},"amount":{"value":1.50}}]},
@@ -71,6 +72,11 @@ fn a_bill_closes_up_around_what_stays() {
     let line = part(&bill, "item", Some(0));
     let left = value(&without(&bill, &[&line]).unwrap());
     assert_eq!(left["item"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        left["insurance"],
+        serde_json::json!([{"coverage": {"reference": "Coverage/c"}}]),
+        "authorizations are not told by line"
+    );
     assert_eq!(left["item"][0]["sequence"], 1);
     assert_eq!(left["item"][0]["diagnosisSequence"][0], 1);
     assert_eq!(left["item"][0]["careTeamSequence"][0], 1);
@@ -174,7 +180,14 @@ fn the_benefit_view_keeps_only_its_list() {
     names.sort();
     assert_eq!(
         names,
-        ["billablePeriod", "id", "payment", "resourceType", "total"]
+        [
+            "billablePeriod",
+            "id",
+            "insurance",
+            "payment",
+            "resourceType",
+            "total"
+        ]
     );
     assert!(left["payment"].get("adjustment").is_none());
 }
@@ -204,4 +217,33 @@ fn labels_say_their_codes_and_the_high_water_mark() {
     assert!(
         !said(Labels::PSYCHOTHERAPY_NOTE.and(Labels::NOTE_UNRELEASED)).contains("\"code\":\"\"")
     );
+}
+
+#[test]
+fn a_teams_name_goes_with_a_part_and_a_persons_stays() {
+    let named = |kind: &str, name: &str| {
+        let text = format!(
+            r#"{{"resourceType":"{kind}","id":"t","name":{name},"extension":[{{"url":"u","valueString":"x"}}]}}"#
+        );
+        let resource = resource(&text);
+        let left = without(&resource, &[&part(&resource, "extension", Some(0))]);
+        value(&left.unwrap()).get("name").is_some()
+    };
+    assert!(!named("CareTeam", r#""Recovery team""#));
+    assert!(named("Patient", r#"[{"family":"x"}]"#));
+}
+
+#[test]
+fn a_translation_goes_with_its_text() {
+    let list = resource(
+        r#"{"resourceType":"List","id":"l","title":"x","_title":{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/translation","extension":[{"url":"content","valueString":"y"}]}]},"entry":[{"item":{"reference":"Condition/a"}},{"item":{"reference":"Condition/b"}}]}"#,
+    );
+    let left = value(&without(&list, &[&part(&list, "entry", Some(0))]).unwrap());
+    assert!(left.get("title").is_none() && left.get("_title").is_none());
+    let bill = resource(&BILL.replace(
+        r#""disposition":"said""#,
+        r#""disposition":"said","_disposition":{"extension":[{"url":"u","valueString":"y"}]}"#,
+    ));
+    let left = value(&without(&bill, &[&part(&bill, "item", Some(0))]).unwrap());
+    assert!(left.get("_disposition").is_none());
 }

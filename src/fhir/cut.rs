@@ -32,6 +32,17 @@ impl Edits {
         self.by_path.insert(path, Edit::Remove);
     }
 
+    /// Takes out a member of the root, and what stands beside it under its name with an underscore: a
+    /// translation says the same.
+    pub fn remove_member(&mut self, root: &Node, name: &str) {
+        let beside = format!("_{name}");
+        for name in [name, &beside] {
+            if let Some(path) = Path::member(root, name, None) {
+                self.remove(path);
+            }
+        }
+    }
+
     /// Puts `json` in the place of the value at `path`.
     pub fn replace(&mut self, path: Path, json: Vec<u8>) {
         self.by_path.entry(path).or_insert(Edit::Replace(json));

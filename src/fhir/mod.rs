@@ -1,5 +1,6 @@
 //! L0: FHIR R4 as data: a checked envelope over JSON that keeps every byte it does not touch.
 
+pub mod codes;
 pub mod cut;
 pub mod json;
 pub mod kind;

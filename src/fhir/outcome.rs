@@ -10,6 +10,10 @@ pub enum IssueType {
     Structure,
     Required,
     Value,
+    Invariant,
+    CodeInvalid,
+    Extension,
+    Duplicate,
     NotSupported,
     NotFound,
     Deleted,
@@ -33,6 +37,10 @@ impl IssueType {
             IssueType::Structure => "structure",
             IssueType::Required => "required",
             IssueType::Value => "value",
+            IssueType::Invariant => "invariant",
+            IssueType::CodeInvalid => "code-invalid",
+            IssueType::Extension => "extension",
+            IssueType::Duplicate => "duplicate",
             IssueType::NotSupported => "not-supported",
             IssueType::NotFound => "not-found",
             IssueType::Deleted => "deleted",
@@ -50,10 +58,34 @@ impl IssueType {
     }
 }
 
+/// A code of <https://hl7.org/fhir/R4/valueset-issue-severity.html>.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "HL7's own codes")]
+pub enum Severity {
+    Fatal,
+    Error,
+    Warning,
+    Information,
+}
+
+impl Severity {
+    /// The code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Severity::Fatal => "fatal",
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Information => "information",
+        }
+    }
+}
+
 /// One issue of an OperationOutcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issue {
-    /// `error`, or `information` for the informational code.
+    /// `error` unless the kind says otherwise, or [`Issue::as_warning`].
+    pub severity: Severity,
+    /// What kind of problem.
     pub kind: IssueType,
     /// A sentence that names no stored value.
     pub text: String,
@@ -64,7 +96,13 @@ pub struct Issue {
 impl Issue {
     /// An issue without a place.
     pub fn new(kind: IssueType, text: impl Into<String>) -> Issue {
+        let severity = match kind {
+            IssueType::Informational => Severity::Information,
+            IssueType::Exception => Severity::Fatal,
+            _ => Severity::Error,
+        };
         Issue {
+            severity,
             kind,
             text: text.into(),
             expression: None,
@@ -78,6 +116,20 @@ impl Issue {
             ..Issue::new(kind, text)
         }
     }
+
+    /// The same, as a remark that refuses nothing.
+    #[must_use]
+    pub fn as_warning(self) -> Issue {
+        Issue {
+            severity: Severity::Warning,
+            ..self
+        }
+    }
+
+    /// Whether it refuses.
+    pub fn is_error(&self) -> bool {
+        matches!(self.severity, Severity::Error | Severity::Fatal)
+    }
 }
 
 /// The OperationOutcome of these issues, as JSON.
@@ -87,11 +139,7 @@ pub fn outcome(issues: &[Issue]) -> Vec<u8> {
         if at > 0 {
             out.push(b',');
         }
-        let severity = match issue.kind {
-            IssueType::Informational => "information",
-            IssueType::Exception => "fatal",
-            _ => "error",
-        };
+        let severity = issue.severity.code();
         out.extend_from_slice(
             format!(
                 r#"{{"severity":"{severity}","code":"{}","diagnostics":"#,

@@ -1,6 +1,9 @@
 //! The structure of every R4 type, from the official definitions (`profiles/r4/elements.tsv`).
 
-use super::Kind;
+use super::{
+    Kind,
+    codes::{CODES, SetId},
+};
 use std::{collections::HashMap, sync::LazyLock};
 
 /// The table, read once; its form is checked by the tests and by `confide doctor`.
@@ -40,6 +43,8 @@ pub struct Element {
     pub shape: Shape,
     /// The choice it belongs to (`value[x]`).
     pub choice: Option<&'static str>,
+    /// The value set that its codes must be of, where R4 requires one.
+    pub binding: Option<SetId>,
 }
 
 /// What an element's values are.
@@ -79,15 +84,21 @@ impl Schema {
             }
         }
         for row in rows() {
-            let [owner, name, min, max, shape, choice @ ..] = row.as_slice() else {
+            let [owner, name, min, max, shape, rest @ ..] = row.as_slice() else {
                 continue;
+            };
+            let (choice, binding) = match rest {
+                [choice, binding] => (*choice, CODES.named(binding)),
+                [choice] => (*choice, None),
+                _ => ("", None),
             };
             let element = Element {
                 name,
                 min: min.parse().unwrap_or(0),
                 many: *max != "1",
                 shape: Shape::read(shape, &by_name),
-                choice: choice.first().copied().filter(|choice| !choice.is_empty()),
+                choice: Some(choice).filter(|choice| !choice.is_empty()),
+                binding,
             };
             if let Some(owner) = by_name
                 .get(owner)
@@ -126,6 +137,13 @@ impl Schema {
     /// A child of an owner by its JSON name.
     pub fn element(&self, owner: OwnerId, name: &str) -> Option<&Element> {
         self.owner(owner)?.element(name)
+    }
+}
+
+impl OwnerId {
+    /// Its place among all types and backbone elements.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
     }
 }
 
@@ -195,6 +213,23 @@ mod tests {
         assert!(component.many);
         let required = SCHEMA.owner(observation).unwrap().required();
         assert_eq!(required, ["code", "status"]);
+    }
+
+    #[test]
+    fn every_binding_of_the_table_is_to_a_set_that_exists() {
+        let table = include_str!("../../profiles/r4/elements.tsv");
+        let bound: Vec<&str> = table
+            .lines()
+            .filter_map(|row| row.split('\t').nth(6))
+            .collect();
+        assert!(bound.len() > 500);
+        for name in bound {
+            assert!(CODES.named(name).is_some(), "{name}");
+        }
+        let patient = SCHEMA.named("Patient").unwrap();
+        let gender = SCHEMA.element(patient, "gender").unwrap();
+        assert_eq!(gender.binding, CODES.named("administrative-gender"));
+        assert_eq!(SCHEMA.element(patient, "birthDate").unwrap().binding, None);
     }
 
     #[test]

@@ -289,18 +289,20 @@ pub(super) fn incoming(resource: &Resource) -> Vec<u8> {
     inner.map(<[u8]>::to_vec).unwrap_or_default()
 }
 
-/// Seals a canonical resource with its labels.
+/// Seals a canonical resource with its labels, and what of it a household may see
+/// ([`faces::household`]).
 pub fn seal(
     facts: Facts,
     full: Stamp,
     household: Stamp,
     resource: &Resource,
     labelled: &Labelled,
+    left: Option<&Resource>,
 ) -> Sealed {
-    let household_face = match faces::household(resource, &labelled.parts) {
+    let household_face = match left {
         None => Household::Nothing,
         Some(left) if left.text() == resource.text() => Household::Same,
-        Some(left) => Household::Other(faces::full(&left)),
+        Some(left) => Household::Other(faces::full(left)),
     };
     Sealed {
         facts,

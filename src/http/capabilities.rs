@@ -111,6 +111,7 @@ fn resource(served: &[&Route], kind: Kind) -> Value {
             "everything" => {
                 String::from("http://hl7.org/fhir/OperationDefinition/Patient-everything")
             }
+            "validate" => String::from("http://hl7.org/fhir/OperationDefinition/Resource-validate"),
             name => format!("{CANONICAL}/OperationDefinition/{}-{name}", kind.name()),
         };
         json!({ "name": name, "definition": definition })

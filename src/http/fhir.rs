@@ -7,9 +7,9 @@ use super::{
     router::{Act, Mount},
 };
 use crate::{
-    fhir::Resource,
+    fhir::{Key, Kind, Resource},
     interaction::{Answer, Question, Refusal, search::Handling, searchset::url, write::Return},
-    operation::{self, evaluate::Described},
+    operation::{self, evaluate::Described, validate},
     policy::Case,
     store::audit::Place,
 };
@@ -35,6 +35,8 @@ pub fn mount(mount: Mount, api: &Api) -> Mount {
         .on(Act::Transaction, transaction, api.clone())
         .on(Act::Everything, everything, api.clone())
         .on(Act::Evaluate, evaluate, api.clone())
+        .on(Act::Validate, validate_type, api.clone())
+        .on(Act::ValidateRecord, validate_record, api.clone())
 }
 
 async fn read(State(api): State<Api>, AtRecord(key): AtRecord, asker: Asker) -> Replied {
@@ -252,6 +254,43 @@ async fn evaluate(
         .service
         .evaluate(&parts.registry, &question, &described)
         .await;
+    Ok(reply(&question.case, answer))
+}
+
+async fn validate_type(
+    State(api): State<Api>,
+    AtType(kind): AtType,
+    uri: Uri,
+    asker: Asker,
+    JsonBody(body): JsonBody,
+) -> Replied {
+    let question = asker.asks(Act::Validate, format!("{}/$validate", kind.name()));
+    validated(&api, &question, kind, None, &uri, &body).await
+}
+
+async fn validate_record(
+    State(api): State<Api>,
+    AtRecord(key): AtRecord,
+    uri: Uri,
+    asker: Asker,
+    JsonBody(body): JsonBody,
+) -> Replied {
+    let question = asker.asks(Act::ValidateRecord, format!("{key}/$validate"));
+    validated(&api, &question, key.kind, Some(&key), &uri, &body).await
+}
+
+async fn validated(
+    api: &Api,
+    question: &Question,
+    kind: Kind,
+    instance: Option<&Key>,
+    uri: &Uri,
+    body: &Bytes,
+) -> Replied {
+    let service = &api.parts().service;
+    let pairs = pairs(uri.query().unwrap_or_default().as_bytes());
+    let asked = validate::Asked::read(&pairs, body, kind, service.limits)?;
+    let answer = service.validate(question, kind, instance, &asked).await;
     Ok(reply(&question.case, answer))
 }
 

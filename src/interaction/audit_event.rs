@@ -222,5 +222,6 @@ fn sealed(kind: Kind, found: &Found) -> Result<Sealed, Refusal> {
         stamp,
         &resource,
         &Labelled::default(),
+        Some(&resource),
     ))
 }

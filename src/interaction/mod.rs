@@ -18,6 +18,7 @@ use crate::{
     fhir::{Key, json::Limits, outcome::Issue},
     gate::{Asked, Disclosed, JournalError, Released, Sealed, release},
     policy::{Case, Settings, Standing},
+    profile::CheckLimits,
     statute::Reason,
     store::{StoreError, WriteError},
 };
@@ -41,6 +42,8 @@ pub struct Service<S, J> {
     pub cursors: CursorKey,
     /// Bounds of bodies.
     pub limits: Limits,
+    /// How far what is written is checked.
+    pub checks: CheckLimits,
     /// The largest `_count`.
     pub count_max: u16,
 }

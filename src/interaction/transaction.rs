@@ -43,6 +43,9 @@ impl<S: Store, J: Journal> Service<S, J> {
             self.check(case, &resource, action)
                 .map_err(|refusal| at_entry(refusal, entry.index))?;
             self.in_facility(case, &resource).await?;
+            self.names_known(case, &resource)
+                .await
+                .map_err(|refusal| at_entry(refusal, entry.index))?;
             let expect = match entry.method {
                 Method::Create => Expect::Absent,
                 Method::Update => self.expected(question, &entry.key, None).await?,

@@ -9,6 +9,7 @@ use crate::{
         outcome::{Issue, IssueType},
     },
     gate::{Entry, EntryRecord, Journal, disclose, release},
+    label::DIRECTORY,
     policy::{Case, Role},
     profile,
     scope::{Actions, Context},
@@ -132,6 +133,40 @@ impl<S: Store, J: Journal> Service<S, J> {
         Ok(())
     }
 
+    /// A member names only records that they may read: what is stored beside a reference (labels, a
+    /// part taken out) would tell of another's, or of a note that was not released. One that is hidden
+    /// and one that never was are refused alike. Who people are, and the directory, may be named.
+    pub(crate) async fn names_known(
+        &self,
+        case: &Case,
+        resource: &Resource,
+    ) -> Result<(), Refusal> {
+        const WHO: [&str; 4] = ["Patient", "RelatedPerson", "Person", "Group"];
+        if case.requester.role != Role::App {
+            return Ok(());
+        }
+        for reference in &resource.found().references {
+            let Some(key) = reference.target.local() else {
+                continue;
+            };
+            if WHO.contains(&key.kind.name()) || DIRECTORY.has(key.kind) {
+                continue;
+            }
+            let found = self.store.read(case, self.settings, key).await?;
+            let sees = found.is_some_and(|found| {
+                release(found.sealed, case, self.settings, &found.standing).is_ok()
+            });
+            if !sees {
+                return Err(Refusal::Unprocessable(vec![Issue::at(
+                    IssueType::NotFound,
+                    "a record that is named here is not known",
+                    reference.path.words(resource.root()),
+                )]));
+            }
+        }
+        Ok(())
+    }
+
     /// Reads and checks a resource that someone wants to write.
     pub(crate) fn accept(
         &self,
@@ -168,7 +203,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         resource: &Resource,
         action: Actions,
     ) -> Result<(), Refusal> {
-        let issues = profile::check(resource, profile::CheckLimits::default());
+        let issues = profile::check(resource, self.checks);
         if !issues.is_empty() {
             return Err(Refusal::Invalid(issues));
         }
@@ -201,6 +236,7 @@ impl<S: Store, J: Journal> Service<S, J> {
     ) -> Result<Answer, Refusal> {
         let case = &question.case;
         self.in_facility(case, &resource).await?;
+        self.names_known(case, &resource).await?;
         let batch = Batch {
             changes: vec![Change {
                 key: key.clone(),

@@ -1,7 +1,10 @@
 //! Which references hand labels on, and to what: the record, an entry, or only the reference.
 
-use super::place;
-use crate::fhir::{Key, Path, Resource, Target};
+use super::{Marks, place};
+use crate::{
+    fhir::{Key, Path, Resource, Target},
+    statute::Labels,
+};
 
 /// What a reference at a place does with its target's labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +23,13 @@ pub enum Hop {
 const WHOLE: &[(&str, &str)] = &[
     ("*", "encounter"),
     ("*", "context"),
-    ("Encounter", "partOf"),
+    // Why it was done, what ordered it, what it is a step of: the same said by a code hides it too.
+    ("*", "reasonReference"),
+    ("*", "basedOn"),
+    ("*", "partOf"),
+    ("Encounter", "appointment"),
+    ("Specimen", "request"),
+    ("Specimen", "parent"),
     ("ExplanationOfBenefit", "claim"),
     ("ExplanationOfBenefit", "claimResponse"),
     ("ExplanationOfBenefit", "prescription"),
@@ -33,7 +42,6 @@ const WHOLE: &[(&str, &str)] = &[
     ("MedicationDispense", "medicationReference"),
     ("MedicationAdministration", "medicationReference"),
     ("MedicationStatement", "medicationReference"),
-    ("Immunization", "reasonReference"),
     ("ImagingStudy", "procedureReference"),
     ("DetectedIssue", "implicated"),
     ("Invoice", "account"),
@@ -55,6 +63,7 @@ const WITH_PARTS: &[(&str, &str)] = &[
     ("Task", "reasonReference"),
     ("Provenance", "target"),
     ("PaymentNotice", "request"),
+    ("PaymentReconciliation", "detail"),
 ];
 
 /// Lists whose entry takes the labels over.
@@ -74,6 +83,9 @@ const ENTRIES: &[(&str, &str)] = &[
     ("List", "entry"),
     ("CarePlan", "activity"),
     ("CarePlan", "addresses"),
+    ("CareTeam", "reasonReference"),
+    ("EpisodeOfCare", "diagnosis"),
+    ("Goal", "addresses"),
     ("Composition", "section"),
 ];
 
@@ -110,6 +122,9 @@ pub fn hop(resource: &Resource, path: &Path) -> Hop {
     let Some(name) = place::first_name(resource.root(), path) else {
         return Hop::Reference;
     };
+    if name == "contained" {
+        return in_contained(resource, path);
+    }
     if named(WITH_PARTS, kind, name) {
         return Hop::WholeWithParts;
     }
@@ -126,6 +141,37 @@ pub fn hop(resource: &Resource, path: &Path) -> Hop {
         return Hop::Whole;
     }
     Hop::Reference
+}
+
+/// What a record takes over of its target, and whether that is a psychotherapy note: an order or a
+/// medicine for what a note says is no note itself (45 CFR 164.501), only its pointing there is hidden.
+pub(super) fn handed_on(target: Marks) -> (Marks, bool) {
+    let notes = Labels::PSYCHOTHERAPY_NOTE.and(Labels::NOTE_UNRELEASED);
+    let rest = Marks {
+        labels: target.labels.without(notes),
+        protected: target.protected.without(notes),
+        ..target
+    };
+    (rest, target.labels.meets(notes))
+}
+
+/// A contained resource takes over what it would if it stood alone, and hands it to its place.
+fn in_contained(resource: &Resource, path: &Path) -> Hop {
+    let item = path.first(2);
+    let inner = item.node(resource.root()).and_then(|node| {
+        let at = usize::from(*path.0.get(2)?);
+        Some((node.text("resourceType")?, &*node.members().get(at)?.name))
+    });
+    let takes_over = inner.is_some_and(|(kind, name)| {
+        [WHOLE, WITH_PARTS, ENTRIES]
+            .iter()
+            .any(|table| named(table, kind, name))
+    });
+    match (takes_over, place::of(resource, path)) {
+        (false, _) => Hop::Reference,
+        (true, place::Place::Part(path)) => Hop::Entry(path),
+        (true, place::Place::Whole) => Hop::Whole,
+    }
 }
 
 fn resource_context(resource: &Resource) -> bool {
@@ -183,6 +229,45 @@ mod tests {
             ),
             [Hop::Whole, Hop::Reference]
         );
+    }
+
+    #[test]
+    fn a_reason_counts_the_same_by_reference_as_by_code() {
+        for text in [
+            r#"{"resourceType":"MedicationRequest","reasonReference":[{"reference":"Condition/c"}]}"#,
+            r#"{"resourceType":"Appointment","reasonReference":[{"reference":"Condition/c"}]}"#,
+            r#"{"resourceType":"Observation","basedOn":[{"reference":"ServiceRequest/s"}]}"#,
+            r#"{"resourceType":"Procedure","partOf":[{"reference":"Procedure/p"}]}"#,
+            r#"{"resourceType":"Specimen","request":[{"reference":"ServiceRequest/s"}]}"#,
+        ] {
+            assert_eq!(hops(text), [Hop::Whole], "{text}");
+        }
+        for text in [
+            r#"{"resourceType":"Encounter","reasonReference":[{"reference":"Condition/c"}]}"#,
+            r#"{"resourceType":"CareTeam","reasonReference":[{"reference":"Condition/c"}]}"#,
+            r#"{"resourceType":"EpisodeOfCare","diagnosis":[{"condition":{"reference":"Condition/c"}}]}"#,
+            r#"{"resourceType":"Goal","addresses":[{"reference":"Condition/c"}]}"#,
+        ] {
+            assert!(matches!(&hops(text)[..], [Hop::Entry(_)]), "{text}");
+        }
+        assert_eq!(
+            hops(
+                r#"{"resourceType":"PaymentReconciliation","detail":[{"request":{"reference":"Claim/c"}}]}"#
+            ),
+            [Hop::WholeWithParts]
+        );
+    }
+
+    #[test]
+    fn a_contained_record_takes_over_what_it_would_alone() {
+        let within = |kind: &str| {
+            hops(&format!(
+                r#"{{"resourceType":"{kind}","contained":[{{"resourceType":"Observation","id":"o","encounter":{{"reference":"Encounter/e"}},"performer":[{{"reference":"Organization/o"}}]}}]}}"#
+            ))
+        };
+        assert_eq!(within("DiagnosticReport"), [Hop::Whole, Hop::Reference]);
+        let claim = within("Claim");
+        assert!(matches!(&claim[..], [Hop::Entry(path), Hop::Reference] if path.0.len() == 2));
     }
 
     #[test]

@@ -5,12 +5,14 @@
 //! four sets: its labels, those that only count beside a current hit of the same class (`with_dx`),
 //! and for both what is *protected*: for a minor, what that minor could consent to on the day.
 
+mod asked;
 pub mod hops;
 mod incoming;
 mod lines;
 pub mod place;
 pub mod service;
 pub mod table;
+mod written;
 
 use crate::{
     calendar,
@@ -352,15 +354,21 @@ impl<'r> Work<'r> {
                 }
                 Match::Unknown => {}
                 Match::Rows(rows) => {
-                    let day = self.day_at(&coding.path);
+                    let days = self.days_at(&coding.path);
                     let marks = rows
                         .iter()
-                        .fold(Marks::NONE, |all, row| all.and(self.of_row(row, day)));
+                        .fold(Marks::NONE, |all, row| all.and(self.of_row(row, days)));
                     if current {
                         self.hits = self.hits.and(marks.labels);
                     }
                     self.put(&coding.path, marks);
                 }
+            }
+        }
+        for code in asked::codes(self.resource) {
+            if let Match::Rows(rows) = TABLE.look_up(Some(asked::LOINC), code) {
+                let of = |row: &&Row| self.of_row(row, self.serviced.days());
+                self.whole = rows.iter().map(of).fold(self.whole, Marks::and);
             }
         }
         if clinical {
@@ -370,17 +378,17 @@ impl<'r> Work<'r> {
         }
     }
 
-    /// The day of the service at `path`: the line's own, or the record's.
-    fn day_at(&self, path: &Path) -> Option<Date> {
+    /// The first and the last day of the service at `path`: the line's own, or the record's.
+    fn days_at(&self, path: &Path) -> Option<(Date, Date)> {
         let line = path
             .first(2)
             .node(self.resource.root())
             .and_then(service::of_line);
-        line.and_then(|line| line.day).or(self.serviced.day)
+        line.and_then(Serviced::days).or(self.serviced.days())
     }
 
-    fn of_row(&self, row: &Row, day: Option<Date>) -> Marks {
-        let (protects, review) = self.protects(&row.service, day);
+    fn of_row(&self, row: &Row, days: Option<(Date, Date)>) -> Marks {
+        let (protects, review) = self.protects(&row.service, days);
         let protected = if protects { row.labels } else { Labels::NONE };
         if row.with_dx {
             Marks {
@@ -399,17 +407,25 @@ impl<'r> Work<'r> {
         }
     }
 
-    /// Whether `service` on `day` is the member's own to consent to, and whether a fact is missing.
-    fn protects(&self, service: &str, day: Option<Date>) -> (bool, bool) {
-        let (Some(born), Some(day)) = (self.around.subject.born, day) else {
+    /// Whether `service` on these days is the member's own to consent to, and whether a fact is
+    /// missing. Care that goes on past the birthday is the member's from then on, and it is one record.
+    fn protects(&self, service: &str, days: Option<(Date, Date)>) -> (bool, bool) {
+        let (Some(born), Some((first, last))) = (self.around.subject.born, days) else {
             return (true, false);
         };
-        let age = calendar::age(born, day);
-        if age >= 18 || self.treated_as_adult(age) || self.care.minor_consented {
-            return (true, false);
+        let on = |day: Date| {
+            let age = calendar::age(born, day);
+            if age >= 18 || self.treated_as_adult(age) || self.care.minor_consented {
+                return (true, false);
+            }
+            let finding = MINORS.could_consent(service, born, day, self.care);
+            (finding.could, finding.unsettled)
+        };
+        match (on(first), on(last)) {
+            ((true, one), (true, other)) => (true, one && other),
+            ((true, unsettled), _) | (_, (true, unsettled)) => (true, unsettled),
+            ((false, one), (false, other)) => (false, one || other),
         }
-        let finding = MINORS.could_consent(service, born, day, self.care);
-        (finding.could, finding.unsettled)
     }
 
     fn treated_as_adult(&self, age: i16) -> bool {
@@ -445,7 +461,7 @@ impl<'r> Work<'r> {
         let by_service = labels.without(special);
         if !by_service.is_none() && !incoming::special_only(labels, special) {
             let (protects, review) =
-                self.protects(incoming::service_of(by_service), self.serviced.day);
+                self.protects(incoming::service_of(by_service), self.serviced.days());
             marks.review = review && protects;
             if !protects {
                 marks.protected = labels.both(special);
@@ -474,7 +490,13 @@ impl<'r> Work<'r> {
                 self.whole = self.whole.and(Marks::always(target.regime));
             }
             match hops::hop(self.resource, &reference.path) {
-                hops::Hop::Whole => self.whole = self.whole.and(target.whole),
+                hops::Hop::Whole => {
+                    let (handed_on, is_note) = hops::handed_on(target.whole);
+                    self.whole = self.whole.and(handed_on);
+                    if is_note {
+                        self.put_part(reference.path.clone(), target.whole, Some(key.clone()));
+                    }
+                }
                 hops::Hop::WholeWithParts => {
                     self.whole = self.whole.and(target.whole).and(target.parts)
                 }
@@ -496,6 +518,7 @@ impl<'r> Work<'r> {
         for (path, marks) in lines::lines(self.resource, &self.parts) {
             self.put_part(path, marks, None);
         }
+        self.whole = self.whole.and(lines::without(self.resource, &self.parts));
     }
 
     /// What follows from who the member is, and from how it was paid.

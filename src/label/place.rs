@@ -47,6 +47,8 @@ const LISTS: &[(&str, &[&str])] = &[
         "CareTeam",
         &["participant", "reasonCode", "reasonReference"],
     ),
+    ("EpisodeOfCare", &["diagnosis"]),
+    ("Goal", &["addresses"]),
     ("DiagnosticReport", &["result"]),
 ];
 
@@ -57,6 +59,11 @@ const DECIDING: &[(&str, &[&str])] = &[
     ("Invoice", &["lineItem"]),
     ("Encounter", &["reasonCode", "reasonReference", "diagnosis"]),
     ("List", &["entry"]),
+    // What a plan, a team or a goal is there for decides, whatever it does about it.
+    ("CarePlan", &["addresses"]),
+    ("CareTeam", &["reasonCode", "reasonReference"]),
+    ("EpisodeOfCare", &["diagnosis"]),
+    ("Goal", &["addresses"]),
     ("DiagnosticReport", &["result"]),
 ];
 

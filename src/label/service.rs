@@ -95,6 +95,18 @@ pub struct Serviced {
     pub day: Option<Date>,
 }
 
+impl Serviced {
+    /// The first and the last day; the first alone where nothing says when it ended.
+    pub fn days(self) -> Option<(Date, Date)> {
+        let first = self.day?;
+        let end = self.interval.map(|interval| interval.end);
+        let last = end
+            .filter(|end| *end != i64::MAX)
+            .and_then(calendar::local_date);
+        Some((first, last.map_or(first, |last| last.max(first))))
+    }
+}
+
 /// When the service of `resource` took place.
 pub fn serviced(resource: &Resource) -> Serviced {
     let paths = PATHS

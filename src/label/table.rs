@@ -1,5 +1,6 @@
 //! The sensitivity table: which codes reveal which service (`profiles/sensitivity.csv`).
 
+use super::written::{forms, normal};
 use crate::statute::Labels;
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -42,6 +43,27 @@ struct System {
     prefix: HashMap<String, Vec<usize>>,
     ranges: Vec<(String, String, usize)>,
     longest_prefix: usize,
+}
+
+impl System {
+    /// The numbers of the rows that apply to a code.
+    fn find(&self, code: &str) -> Vec<usize> {
+        let mut found = self.exact.get(code).cloned().unwrap_or_default();
+        for end in 1..=self.longest_prefix.min(code.len()) {
+            if let Some(numbers) = code.get(..end).and_then(|prefix| self.prefix.get(prefix)) {
+                found.extend(numbers);
+            }
+        }
+        let within =
+            |first: &str, last: &str| code.len() == first.len() && first <= code && code <= last;
+        let ranges = self.ranges.iter();
+        found.extend(
+            ranges
+                .filter(|(first, last, _)| within(first, last))
+                .map(|(_, _, number)| *number),
+        );
+        found
+    }
 }
 
 /// What the table says of a code.
@@ -161,27 +183,15 @@ impl Table {
                 Match::Unknown
             };
         };
-        let code = normal(name, code);
-        let mut rows: Vec<&Row> = Vec::new();
-        let mut take = |numbers: &[usize]| {
-            rows.extend(numbers.iter().filter_map(|number| self.rows.get(*number)));
-        };
-        if let Some(numbers) = known.exact.get(&code) {
-            take(numbers);
+        let forms = forms(name, code);
+        if forms.is_empty() {
+            return Match::Unknown;
         }
-        for end in 1..=known.longest_prefix.min(code.len()) {
-            if let Some(numbers) = code.get(..end).and_then(|prefix| known.prefix.get(prefix)) {
-                take(numbers);
-            }
-        }
-        for (first, last, number) in &known.ranges {
-            let within = code.len() == first.len()
-                && first.as_str() <= code.as_str()
-                && code.as_str() <= last.as_str();
-            if within {
-                take(&[*number]);
-            }
-        }
+        let mut numbers: Vec<usize> = forms.iter().flat_map(|code| known.find(code)).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let rows = numbers.iter().filter_map(|number| self.rows.get(*number));
+        let rows: Vec<&Row> = rows.collect();
         if rows.is_empty() {
             Match::Plain
         } else {
@@ -208,15 +218,6 @@ impl Table {
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
-}
-
-/// ICD codes are compared without their dot; case does not matter.
-fn normal(system: &str, code: &str) -> String {
-    let icd = system.contains("icd-10") || system.contains("ICD10");
-    code.chars()
-        .filter(|char| !(char.is_whitespace() || icd && *char == '.'))
-        .map(|char| char.to_ascii_uppercase())
-        .collect()
 }
 
 #[cfg(test)]
@@ -258,6 +259,47 @@ mod tests {
             Match::Unknown
         );
         assert_eq!(TABLE.look_up(None, "x"), Match::Unknown);
+    }
+
+    #[test]
+    fn rule_sen_1_a_code_is_found_however_it_is_written() {
+        const CPT: &str = "http://www.ama-assn.org/go/cpt";
+        const NDC: &str = "http://hl7.org/fhir/sid/ndc";
+        const NUBC: &str = "https://www.nubc.org/CodeSystem/RevenueCodes";
+        const SNOMED: &str = "http://snomed.info/sct";
+        for code in ["59840", "59840-52", "59840 52", "59840-52-59"] {
+            assert!(labels(CPT, code).holds(Labels::ABORTION), "{code}");
+        }
+        for code in [
+            "43393-0001-01",
+            "43393-001-01",
+            "43393-0001-1",
+            "43393000101",
+            "4339300101",
+            "43393-0001",
+        ] {
+            assert!(labels(NDC, code).holds(Labels::ABORTION), "{code}");
+        }
+        assert_eq!(labels(NUBC, "901"), labels(NUBC, "0901"));
+        assert!(labels(NUBC, "901").holds(Labels::MENTAL_HEALTH));
+        for code in [
+            "93461009",
+            "93461009 |Gender dysphoria|",
+            "243796009:246090004=93461009",
+        ] {
+            assert!(
+                labels(SNOMED, code).holds(Labels::GENDER_AFFIRMING),
+                "{code}"
+            );
+        }
+        assert_eq!(
+            TABLE.look_up(Some(SNOMED), "dysphoria"),
+            Match::Unknown,
+            "no concept at all"
+        );
+        assert_eq!(TABLE.look_up(Some(SNOMED), "195967001"), Match::Plain);
+        assert_eq!(TABLE.look_up(Some(CPT), "99213-25"), Match::Plain);
+        assert_eq!(TABLE.look_up(Some(NDC), "00093718056"), Match::Plain);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod evaluate;
 pub mod everything;
+pub mod validate;
 
 use crate::{
     fhir::Resource,

@@ -1,20 +1,34 @@
 //! Whether a resource has the structure of its type: names, kinds, cardinalities, primitive
-//! formats, reference targets. One pass over the tree; every problem is told, with its FHIRPath.
-//! Invariants and bindings are checks of their own that walk the same way, on resources whose
-//! structure holds.
+//! formats, reference targets, required bindings, invariants. One pass over the tree; every problem
+//! is told, with its FHIRPath.
 
-use super::primitive;
+use super::{PROFILES, binding, conform, narrative, place::At, primitive, reference};
 use crate::fhir::{
-    Kind, Node, Resource, Target,
+    EXTENSION, Kind, Node, Resource,
     json::{Member, Value},
     outcome::{Issue, IssueType},
     schema::{Element, Owner, OwnerId, SCHEMA, Shape},
 };
-use std::fmt::Write;
+
+/// What is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Depth {
+    /// Names, kinds, cardinalities, formats of primitives, types of references.
+    Structure,
+    /// Required bindings, contained resources, narrative and invariants too.
+    #[default]
+    Strict,
+}
 
 /// How far a check goes.
 #[derive(Debug, Clone, Copy)]
 pub struct CheckLimits {
+    /// What is checked.
+    pub depth: Depth,
+    /// Whether remarks are made that refuse nothing, and extensions of ours held to their definitions.
+    /// A write takes a malformed one: what follows from it is decided where it is read, and a Consent is
+    /// refused, or kept for review, with reasons.
+    pub remarks: bool,
     /// Most problems that are told.
     pub issues: usize,
     /// Longest text in bytes; FHIR's own limit is 1 MB. Binary data and attachments are bounded
@@ -25,6 +39,8 @@ pub struct CheckLimits {
 impl Default for CheckLimits {
     fn default() -> Self {
         CheckLimits {
+            depth: Depth::Strict,
+            remarks: false,
             issues: 100,
             text: 1024 * 1024,
         }
@@ -36,67 +52,33 @@ impl Default for CheckLimits {
 pub fn check(resource: &Resource, limits: CheckLimits) -> Vec<Issue> {
     let mut walk = Walk {
         limits,
+        acted_on: ACTED_ON.contains(&resource.kind().name()),
         issues: Vec::new(),
     };
-    let at = At {
-        parent: None,
-        step: Step::Name(resource.kind().name()),
-    };
+    let at = At::root(resource.kind().name());
     walk.resource(resource.root(), &at, None);
     walk.issues
 }
 
-/// A place, as a chain through the stack: words are made only when there is a problem.
-struct At<'a> {
-    parent: Option<&'a At<'a>>,
-    step: Step<'a>,
-}
-
-enum Step<'a> {
-    Name(&'a str),
-    Item(usize),
-}
-
-impl<'a> At<'a> {
-    fn name(&'a self, name: &'a str) -> At<'a> {
-        At {
-            parent: Some(self),
-            step: Step::Name(name),
-        }
-    }
-
-    fn item(&'a self, item: usize) -> At<'a> {
-        At {
-            parent: Some(self),
-            step: Step::Item(item),
-        }
-    }
-
-    fn words(&self) -> String {
-        let mut out = self.parent.map(At::words).unwrap_or_default();
-        match self.step {
-            Step::Name(name) if out.is_empty() => out.push_str(name),
-            // A name that is none of FHIR's could say anything.
-            Step::Name(name) if plain(name) => {
-                out.push('.');
-                out.push_str(name);
-            }
-            Step::Name(_) => {}
-            Step::Item(item) => {
-                // Writing to a String can't fail.
-                let _ = write!(out, "[{item}]");
-            }
-        }
-        out
-    }
-}
-
-fn plain(name: &str) -> bool {
-    name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
+/// Types from which rights, relations or bars are derived. A modifier extension may turn what such a
+/// record says into its contrary, and none is known here: it must not be processed
+/// (<https://hl7.org/fhir/R4/extensibility.html#modifierExtension>). Records of other types are kept
+/// and given back with theirs.
+const ACTED_ON: [&str; 9] = [
+    "Consent",
+    "Coverage",
+    "Flag",
+    "Group",
+    "Organization",
+    "Patient",
+    "Person",
+    "RelatedPerson",
+    "Task",
+];
 
 struct Walk {
     limits: CheckLimits,
+    acted_on: bool,
     issues: Vec<Issue>,
 }
 
@@ -105,6 +87,16 @@ impl Walk {
         if self.issues.len() < self.limits.issues {
             self.issues.push(Issue::at(kind, text, at.words()));
         }
+    }
+
+    fn tell(&mut self, issue: Issue) {
+        if self.issues.len() < self.limits.issues {
+            self.issues.push(issue);
+        }
+    }
+
+    fn strict(&self) -> bool {
+        self.limits.depth == Depth::Strict
     }
 
     /// A whole resource; `holder` is the one that contains it.
@@ -118,6 +110,11 @@ impl Walk {
             return self.say(IssueType::Structure, text, at);
         };
         self.object(node, owner, at, holder.unwrap_or(node), Place::of(holder));
+        if holder.is_none() && self.strict() && node.get("contained").is_some() {
+            for issue in reference::contained_faults(node, &at.words()) {
+                self.tell(issue);
+            }
+        }
     }
 
     fn object(&mut self, node: &Node, owner: OwnerId, at: &At, root: &Node, place: Place) {
@@ -146,6 +143,11 @@ impl Walk {
             if let Some(choice) = element.choice {
                 self.choice(&mut choices, choice, element, &here);
             }
+            if name == "modifierExtension" && self.acted_on && !matches!(place, Place::Contained) {
+                let text =
+                    "a modifier extension is not understood, and rights follow from this record";
+                self.say(IssueType::Extension, text, &here);
+            }
             if extra {
                 self.extra(member, element, node, &here, root);
             } else if name == "contained" && place == Place::Contained {
@@ -157,7 +159,7 @@ impl Walk {
         }
         self.required(node, owner, &choices, at);
         if owner.name == "Extension" {
-            self.extension(node, !choices.is_empty(), at);
+            self.extension(node, !choices.is_empty(), at, root);
         }
     }
 
@@ -190,7 +192,8 @@ impl Walk {
         }
     }
 
-    fn extension(&mut self, node: &Node, value: bool, at: &At) {
+    /// ext-1; and whether an extension of ours keeps to its definition.
+    fn extension(&mut self, node: &Node, value: bool, at: &At, root: &Node) {
         match (value, node.get("extension").is_some()) {
             (true, true) => {
                 let text = "an extension has a value or extensions, not both";
@@ -201,6 +204,14 @@ impl Walk {
                 self.say(IssueType::Required, text, at);
             }
             _ => {}
+        }
+        if self.limits.remarks
+            && let Some(url) = node.text("url").filter(|url| url.starts_with(EXTENSION))
+            && let Some(definition) = PROFILES.find(url)
+        {
+            for issue in conform::conform(&PROFILES, definition, (node, root), at, self.limits) {
+                self.tell(issue);
+            }
         }
     }
 
@@ -241,6 +252,13 @@ impl Walk {
                 };
                 if let Some(fault) = primitive::fault(kind, &node.value, longest) {
                     self.say(IssueType::Value, fault, at);
+                } else if self.strict()
+                    && kind == "xhtml"
+                    && let Some((key, fault)) = node.str().and_then(narrative::broken)
+                {
+                    self.say(IssueType::Invariant, format!("{key}: {fault}"), at);
+                } else {
+                    self.bound(node, element, at);
                 }
             }
             Shape::Resource => {
@@ -250,13 +268,27 @@ impl Walk {
             Shape::Complex(_) | Shape::Reference(..) if !is_object(node) => {
                 self.say(IssueType::Structure, "must be an object", at);
             }
-            Shape::Complex(owner) => self.object(node, owner, at, root, Place::Inside),
+            Shape::Complex(owner) => {
+                self.object(node, owner, at, root, Place::Inside);
+                self.bound(node, element, at);
+            }
             Shape::Reference(owner, targets) => {
                 self.object(node, owner, at, root, Place::Inside);
-                if let Some(fault) = target_fault(node, targets, root) {
-                    self.say(IssueType::Value, fault, &at.name("reference"));
+                if let Some(fault) = reference::fault(node, targets, root)
+                    && (self.strict() || fault.kind == IssueType::Value)
+                {
+                    self.say(fault.kind, fault.text, &at.name("reference"));
                 }
             }
+        }
+    }
+
+    fn bound(&mut self, node: &Node, element: &Element, at: &At) {
+        if self.strict()
+            && let Some(id) = element.binding
+            && let Some(fault) = binding::fault(node, id)
+        {
+            self.say(IssueType::CodeInvalid, fault, at);
         }
     }
 
@@ -326,45 +358,6 @@ fn extra_item<'n>(node: &'n Node, name: &str, number: usize) -> Option<&'n Node>
     let named = |member: &&Member| member.name.strip_prefix('_') == Some(name);
     let extra = node.members().iter().find(named)?;
     extra.node.items().get(number)
-}
-
-/// Whether a reference names a type that its element doesn't allow. A reference that names none
-/// (`urn:`, an identifier, another server's own form of URL) is left to those who resolve it.
-fn target_fault(node: &Node, targets: &str, root: &Node) -> Option<&'static str> {
-    let allowed = |kind: &str| targets == "*" || targets.split(',').any(|target| target == kind);
-    let wrong = Some("refers to a type that this element does not allow");
-    let stated = node.text("type").filter(|kind| Kind::named(kind).is_some());
-    if stated.is_some_and(|kind| !allowed(kind)) {
-        return wrong;
-    }
-    let text = node.text("reference")?;
-    let kind = match Target::parse(text, None) {
-        Target::Local(key) => key.kind.name(),
-        Target::Contained(id) => contained(root, &id)?,
-        Target::Conditional(_) => text.split_once('?')?.0,
-        Target::Urn(_) => return None,
-        Target::Elsewhere(_) => {
-            let (way, _) = text.split_once("/_history/").unwrap_or((text, ""));
-            let mut steps = way.rsplit('/');
-            let name = steps.nth(1)?;
-            if Kind::named(name).is_none() {
-                let relative = steps.next().is_none() && name.starts_with(char::is_uppercase);
-                return relative.then_some("refers to a type that FHIR R4 does not have");
-            }
-            name
-        }
-    };
-    if allowed(kind) { None } else { wrong }
-}
-
-fn contained<'n>(root: &'n Node, id: &str) -> Option<&'n str> {
-    if id.is_empty() {
-        return root.text("resourceType");
-    }
-    let contained = root.get("contained")?.items().iter();
-    contained
-        .filter(|node| node.text("id") == Some(id))
-        .find_map(|node| node.text("resourceType"))
 }
 
 #[cfg(test)]

@@ -1,9 +1,16 @@
 use super::*;
 
-/// `expression: text` of every problem.
+const STRUCTURE: CheckLimits = CheckLimits {
+    depth: Depth::Structure,
+    remarks: false,
+    issues: 100,
+    text: 1024 * 1024,
+};
+
+/// `expression: text` of every problem of structure.
 fn problems(text: &str) -> Vec<String> {
     let resource = Resource::ours(text.to_owned()).unwrap();
-    let issues = check(&resource, CheckLimits::default());
+    let issues = check(&resource, STRUCTURE);
     let words = |issue: Issue| format!("{}: {}", issue.expression.unwrap(), issue.text);
     issues.into_iter().map(words).collect()
 }
@@ -162,4 +169,140 @@ fn neither_values_nor_strange_names_are_repeated() {
     let told = problems(text).join("\n");
     assert!(!told.contains("MARKER"), "{told}");
     assert_eq!(told.lines().count(), 3);
+}
+
+/// `code: expression: text` of every problem, with bindings and the rest.
+fn coded(text: &str) -> Vec<String> {
+    let resource = Resource::ours(text.to_owned()).unwrap();
+    let words = |issue: Issue| {
+        let at = issue.expression.unwrap();
+        format!("{}: {at}: {}", issue.kind.code(), issue.text)
+    };
+    let issues = check(&resource, CheckLimits::default());
+    issues.into_iter().map(words).collect()
+}
+
+#[test]
+fn codes_are_of_the_value_sets_that_r4_requires() {
+    let none: [&str; 0] = [];
+    let gender = |code: &str| {
+        coded(&format!(
+            r#"{{"resourceType":"Patient","gender":"{code}"}}"#
+        ))
+    };
+    assert_eq!(gender("female"), none);
+    assert_eq!(
+        gender("f"),
+        ["code-invalid: Patient.gender: must be of the value set administrative-gender"]
+    );
+    let status = |concept: &str| {
+        coded(&format!(
+            r#"{{"resourceType":"Condition","subject":{{"reference":"Patient/a"}},"clinicalStatus":{concept}}}"#
+        ))
+    };
+    let system = "http://terminology.hl7.org/CodeSystem/condition-clinical";
+    let good = format!(r#"{{"coding":[{{"code":"x"}},{{"system":"{system}","code":"active"}}]}}"#);
+    assert_eq!(status(&good), none);
+    assert_eq!(
+        status(r#"{"extension":[{"url":"u","valueCode":"unknown"}]}"#),
+        none
+    );
+    let wrong =
+        ["code-invalid: Condition.clinicalStatus: must be of the value set condition-clinical"];
+    for bad in [
+        r#"{"text":"active"}"#,
+        r#"{"coding":[{"code":"active"}]}"#,
+        r#"{"coding":[{"system":"http://else.example","code":"active"}]}"#,
+    ] {
+        assert_eq!(status(bad), wrong, "{bad}");
+    }
+}
+
+#[test]
+fn codes_without_a_list_keep_to_their_format() {
+    let none: [&str; 0] = [];
+    let photo = |kind: &str| {
+        coded(&format!(
+            r#"{{"resourceType":"Patient","photo":[{{"contentType":"{kind}"}}]}}"#
+        ))
+    };
+    assert_eq!(photo("image/png"), none);
+    assert_eq!(
+        photo("png"),
+        ["code-invalid: Patient.photo[0].contentType: must be of the value set mimetypes"]
+    );
+    let language = |code: &str| {
+        coded(&format!(
+            r#"{{"resourceType":"Patient","communication":[{{"language":{{"coding":[{{"system":"urn:ietf:bcp:47","code":"{code}"}}]}}}}]}}"#
+        ))
+    };
+    assert_eq!(language("en-US"), none);
+    assert_eq!(
+        language("American English"),
+        ["code-invalid: Patient.communication[0].language: must be of the value set all-languages"]
+    );
+    assert_eq!(
+        coded(r#"{"resourceType":"Patient","language":"de-CH"}"#),
+        none
+    );
+}
+
+#[test]
+fn contained_resources_belong_to_what_holds_them() {
+    let of = |contained: &str, reference: &str| {
+        coded(&format!(
+            r##"{{"resourceType":"Patient","contained":[{contained}],"managingOrganization":{{"reference":"{reference}"}}}}"##
+        ))
+    };
+    let none: [&str; 0] = [];
+    let organization = r#"{"resourceType":"Organization","id":"o","name":"x"}"#;
+    assert_eq!(of(organization, "#o"), none);
+    assert_eq!(
+        of(organization, "#p"),
+        [
+            "invariant: Patient.managingOrganization.reference: ref-1: no contained resource has this id",
+            "invariant: Patient.contained[0]: dom-3: nothing refers to this contained resource, nor it to what holds it",
+        ]
+    );
+    let patient = r##"{"resourceType":"Observation","id":"b","status":"final","code":{"text":"x"},"subject":{"reference":"#"}}"##;
+    assert_eq!(of(&format!("{organization},{patient}"), "#o"), none);
+    assert_eq!(
+        of(&format!("{organization},{organization}"), "#o"),
+        ["duplicate: Patient.contained[1]: another contained resource has this id"]
+    );
+    let versioned = r#"{"resourceType":"Organization","id":"o","name":"x","meta":{"versionId":"1","security":[{"code":"R"}]}}"#;
+    assert_eq!(
+        of(versioned, "#o"),
+        [
+            "invariant: Patient.contained[0]: dom-4: a contained resource has no version and no time of its own",
+            "invariant: Patient.contained[0]: dom-5: a contained resource has no security label",
+        ]
+    );
+}
+
+#[test]
+fn structure_alone_asks_neither_codes_nor_contained_resources() {
+    let text = r##"{"resourceType":"Patient","gender":"f","contained":[{"resourceType":"Organization","id":"o"}],
+        "managingOrganization":{"reference":"#x"},"text":{"status":"generated","div":"<div>\n<p></div>"}}"##;
+    let resource = Resource::ours(text.to_owned()).unwrap();
+    assert!(check(&resource, STRUCTURE).is_empty());
+    assert_eq!(coded(text).len(), 4);
+}
+
+#[test]
+fn a_modifier_extension_is_refused_where_rights_follow_from_the_record() {
+    let modifier = r#""modifierExtension":[{"url":"u","valueBoolean":true}]"#;
+    let basic = format!(r#"{{"resourceType":"Basic","code":{{"text":"x"}},{modifier}}}"#);
+    assert!(coded(&basic).is_empty());
+    let flag = format!(
+        r#"{{"resourceType":"Flag","status":"active","code":{{"text":"x"}},"subject":{{"reference":"Patient/a"}},{modifier}}}"#
+    );
+    one(
+        &flag,
+        "Flag.modifierExtension: a modifier extension is not understood, and rights follow from this record",
+    );
+    let link = format!(
+        r#"{{"resourceType":"Patient","link":[{{"other":{{"reference":"Patient/a"}},"type":"refer",{modifier}}}]}}"#
+    );
+    assert_eq!(coded(&link).len(), 1);
 }

@@ -87,8 +87,14 @@ pub enum Source {
     Managed(Key),
 }
 
-/// The rows of one resource.
+/// The rows of one resource. One that says in a modifier extension, which nobody here understands,
+/// that it means something else gives nobody anything.
 pub fn sources(resource: &Resource) -> Vec<Source> {
+    const GIVING: [&str; 4] = ["RelatedPerson", "Person", "Task", "Group"];
+    let modified = !resource.nodes("modifierExtension").is_empty();
+    if modified && GIVING.contains(&resource.kind().name()) {
+        return Vec::new();
+    }
     match resource.kind().name() {
         "Coverage" => coverage(resource),
         "RelatedPerson" => authority(resource).into_iter().collect(),
@@ -196,12 +202,13 @@ fn patient(resource: &Resource) -> Vec<Source> {
 }
 
 fn person(resource: &Resource) -> Vec<Source> {
-    let keys: Vec<Key> = nodes(resource.root(), "link")
+    let targets = nodes(resource.root(), "link")
         .into_iter()
         .filter(|link| matches!(link.text("assurance"), Some("level3" | "level4")))
         .filter_map(|link| link.at(&["target", "reference"]).and_then(Node::str))
-        .filter_map(Key::parse)
-        .collect();
+        .filter_map(Key::parse);
+    // A Person may be who a token names.
+    let keys: Vec<Key> = targets.chain(resource.key()).collect();
     let pairs = keys
         .iter()
         .flat_map(|one| keys.iter().map(move |other| (one, other)));
@@ -341,7 +348,11 @@ fn inputs<'r>(resource: &'r Resource, name: &str) -> Vec<&'r str> {
         .collect()
 }
 
+/// The members of a Group that is in use.
 fn members(resource: &Resource) -> Vec<Source> {
+    if resource.root().get("active").and_then(Node::bool) == Some(false) {
+        return Vec::new();
+    }
     resource
         .nodes("member")
         .into_iter()
@@ -378,6 +389,17 @@ mod tests {
     }
 
     #[test]
+    fn a_person_is_one_with_whom_it_surely_links() {
+        let person = r#"{"resourceType":"Person","id":"me","link":[{"target":{"reference":"Patient/p"},"assurance":"level3"},{"target":{"reference":"Practitioner/d"},"assurance":"level2"}]}"#;
+        let key = |text| Key::parse(text).unwrap();
+        let link = Source::Link {
+            one: key("Patient/p"),
+            other: key("Person/me"),
+        };
+        assert_eq!(rows(person), [link]);
+    }
+
+    #[test]
     fn a_grant_needs_a_purpose_an_end_and_acceptance() {
         let task = r#"{"resourceType":"Task","status":"accepted","code":{"coding":[{"system":"https://confide.example/fhir/CodeSystem/task-code","code":"emr-access"}]},"focus":{"reference":"Group/g"},"requester":{"reference":"Organization/plan"},"restriction":{"period":{"end":"2027-12-31"}},"input":[{"type":{"coding":[{"code":"purpose"}]},"valueCoding":{"code":"COC"}}]}"#;
         assert_eq!(rows(task).len(), 1);
@@ -388,6 +410,15 @@ mod tests {
         ] {
             assert!(rows(&task.replace(from, to)).is_empty(), "{to}");
         }
+    }
+
+    #[test]
+    fn a_group_out_of_use_and_what_is_modified_give_nothing() {
+        let group = r#"{"resourceType":"Group","active":true,"member":[{"entity":{"reference":"Patient/p"}}]}"#;
+        assert_eq!(rows(group).len(), 1);
+        assert!(rows(&group.replace("true", "false")).is_empty());
+        let modified = r#""active":true,"modifierExtension":[{"url":"http://example.org/not","valueBoolean":true}]"#;
+        assert!(rows(&group.replace("\"active\":true", modified)).is_empty());
     }
 
     #[test]

@@ -326,9 +326,9 @@ async fn the_capability_statement_lists_the_routes_that_are_served() {
             .map(|o| o["name"].as_str().unwrap())
             .collect();
         let expected: &[&str] = match name {
-            "Patient" => &["everything"],
-            "Consent" => &["evaluate"],
-            _ => &[],
+            "Patient" => &["everything", "validate"],
+            "Consent" => &["evaluate", "validate"],
+            _ => &["validate"],
         };
         assert_eq!(operations, expected, "{name}");
     }

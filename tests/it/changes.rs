@@ -252,3 +252,25 @@ async fn a_note_and_its_body_are_their_authors_alone() {
     assert_eq!(statuses(&server, &novak, &keys).await, [404; 2]);
     assert_eq!(statuses(&server, &lee, &keys).await, [200; 2]);
 }
+
+#[tokio::test]
+async fn a_workforce_user_named_as_a_member_is_refused_the_records_of_their_own_coverage() {
+    let server = Server::start().await;
+    let kin = "Communication?patient=Patient/rivera-maya";
+    let stranger = server.token(&Who::staff()).await;
+    assert!(!server.get(kin, &stranger).await.keys().is_empty());
+    let person = json!({"resourceType": "Person", "id": "daniel-as-person", "link": [
+        {"target": {"reference": "Patient/rivera-daniel"}, "assurance": "level3"}]});
+    assert_eq!(server.put(&stranger, &person).await.status, 404);
+    let made = server.post("Person", &stranger, &person).await;
+    assert_eq!(made.status, 201, "{}", made.whole());
+    let person = format!("Person/{}", made.json()["id"].as_str().unwrap());
+    for user in ["Patient/rivera-daniel", person.as_str()] {
+        let kinsman = server.token(&Who::staff().user(user)).await;
+        assert!(server.get(kin, &kinsman).await.keys().is_empty(), "{user}");
+        let read = server.get("Patient/rivera-maya", &kinsman).await;
+        assert_eq!(read.status, 404, "{user}");
+        let other = server.get("Patient/okafor-tobi", &kinsman).await;
+        assert_eq!(other.status, 200, "{user}");
+    }
+}

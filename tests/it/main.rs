@@ -29,3 +29,4 @@ mod server;
 mod shapes;
 mod silence;
 mod twin;
+mod validate;

@@ -156,6 +156,36 @@ async fn a_member_learns_nothing_of_other_consents() {
     assert_eq!(outcomes.len(), 1, "{outcomes:?}");
 }
 
+/// A Consent's labels are those of what it names: a member can't ask for another's labels by naming
+/// another's records.
+#[tokio::test]
+async fn a_member_learns_no_labels_by_naming_records_in_a_consent() {
+    let server = Server::start().await;
+    server.register(&crate::api::member_app()).await;
+    let token = server.token(&crate::api::elena_writes()).await;
+    let consent = |key: &str| {
+        let mut consent = record("Consent/elena-authorizes-daniel");
+        consent["status"] = "active".into();
+        consent.as_object_mut().unwrap().remove("id");
+        consent["provision"]["provision"][0]["data"] =
+            json!([{"meaning": "instance", "reference": {"reference": key}}]);
+        consent
+    };
+    let mut outcomes = BTreeSet::new();
+    for key in ["Condition/maya-st-condition", "Condition/never-was"] {
+        let alone = server.post("Consent", &token, &consent(key)).await;
+        assert_eq!(alone.status, 422, "{}", alone.whole());
+        let bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": [
+            {"resource": consent(key), "request": {"method": "POST", "url": "Consent"}}]});
+        let together = server.post("", &token, &bundle).await;
+        outcomes.insert((alone.whole(), together.whole()));
+    }
+    assert_eq!(outcomes.len(), 1, "{outcomes:?}");
+    let own = consent("Condition/elena-mh-condition");
+    let made = server.post("Consent", &token, &own).await;
+    assert_eq!(made.status, 201, "{}", made.whole());
+}
+
 /// A change of what is hidden in a bill moves nothing that the household sees: not the version, not
 /// the time, not the order.
 #[tokio::test]

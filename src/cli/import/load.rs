@@ -28,6 +28,8 @@ pub struct Options {
     pub shift_days: i64,
     /// Bounds of one document.
     pub limits: Limits,
+    /// How far a record is checked.
+    pub checks: CheckLimits,
 }
 
 /// Where a record was found.
@@ -272,7 +274,7 @@ impl<R: Report> Loader<'_, R> {
                 return;
             }
         };
-        let issues = check(&resource, CheckLimits::default());
+        let issues = check(&resource, self.options.checks);
         if !issues.is_empty() {
             self.refuse(place, Some(key), told(&issues));
             return;

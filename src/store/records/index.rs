@@ -19,7 +19,10 @@ use crate::{
         subjects::Named,
     },
 };
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    rc::Rc,
+};
 
 /// Takes away the index entries of a record.
 pub fn clear(write: &dyn Session, rid: i64) -> Result<(), StoreError> {
@@ -102,11 +105,14 @@ pub fn index(
     labelled: &Labelled,
 ) -> Result<(), StoreError> {
     let found = entries(resource, None);
-    let lasting = Lasting::of(resource, labelled);
+    // Most records have no part of which labels speak.
+    let parted = !labelled.parts.is_empty();
+    let lasting = parted.then(|| Lasting::of(resource, labelled));
     let mut rows = Index::default();
     for entry in &found {
         let of = values![rid, key.kind.number(), i64::from(entry.param.0)];
-        for marks in lasting.marks(entry) {
+        let marks = lasting.as_ref().map(|lasting| lasting.marks(entry));
+        for marks in marks.unwrap_or_else(|| vec![Marks::NONE]) {
             rows.add(write, &of, &entry.value, marks)?;
         }
     }
@@ -129,12 +135,14 @@ struct Lasting<'l> {
 }
 
 /// Entries by what they say, wherever they say it.
-struct Said(HashSet<(ParamId, String)>);
+#[derive(Clone)]
+struct Said(Rc<HashSet<(ParamId, String)>>);
 
 impl Said {
     fn of(resource: Option<&Resource>) -> Said {
         let entries = resource.map(|resource| entries(resource, None));
-        Said(entries.unwrap_or_default().iter().map(said).collect())
+        let said = entries.unwrap_or_default().iter().map(said).collect();
+        Said(Rc::new(said))
     }
 
     fn has(&self, entry: &(ParamId, String)) -> bool {
@@ -155,14 +163,23 @@ impl<'l> Lasting<'l> {
             return Lasting {
                 without_one: Vec::new(),
                 with_one: Vec::new(),
-                without_all: Said::of(all.as_ref()),
+                without_all: Said::of(all.as_deref()),
                 parts,
             };
         }
         let left = |parts: &[&Part]| {
             let left = faces::without(resource, parts);
-            Said::of(left.as_ref())
+            Said::of(left.as_deref())
         };
+        if parts.len() == 1 {
+            let without = left(&parts);
+            return Lasting {
+                without_one: vec![without.clone()],
+                with_one: vec![Said::of(Some(resource))],
+                without_all: without,
+                parts,
+            };
+        }
         let others = |one: &&Part| -> Vec<&Part> {
             let others = parts.iter().filter(|other| other.path != one.path);
             others.copied().collect()

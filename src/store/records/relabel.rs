@@ -13,6 +13,7 @@ use crate::{
     },
     store::{StoreError, session::Session, sql::values, subjects},
 };
+use std::borrow::Cow;
 
 /// The columns of a record that are no part of [`Row`].
 #[derive(Debug)]
@@ -93,7 +94,8 @@ pub fn label(
             updated: writer.at,
         },
     };
-    let household_hash = household_hash(resource, &labelled, key.kind, writer.settings);
+    let left = faces::household(resource, &labelled.parts);
+    let household_hash = household_hash(left.as_deref(), &labelled, key.kind, writer.settings);
     if let Some(before) = &before {
         let first = || (before.household_hash, before.household.clone());
         writer.faces.entry(rid).or_insert_with(first);
@@ -121,7 +123,15 @@ pub fn label(
         subjects: i64::try_from(patients.len()).unwrap_or(i64::MAX),
         derived,
     };
-    let row = seal(facts, stamp, household, resource, &labelled).into_row();
+    let row = seal(
+        facts,
+        stamp,
+        household,
+        resource,
+        &labelled,
+        left.as_deref(),
+    )
+    .into_row();
     writer.store(rid, &row, &columns)?;
     index::clear(writer.tx, rid)?;
     index::index(writer.tx, rid, &key, resource, &labelled)?;
@@ -246,16 +256,21 @@ fn before(
 }
 
 /// What the household sees, hashed: nothing, or the face that its projection shows.
-fn household_hash(resource: &Resource, labelled: &Labelled, kind: Kind, settings: Settings) -> i64 {
+fn household_hash(
+    left: Option<&Resource>,
+    labelled: &Labelled,
+    kind: Kind,
+    settings: Settings,
+) -> i64 {
     if !labelled.whole.labels.is_none() {
         return 0;
     }
-    let Some(face) = faces::household(resource, &labelled.parts) else {
+    let Some(face) = left else {
         return 0;
     };
     let shown = match PROJECTIONS.of(Seat::Subscriber, settings.household, kind) {
-        Some(list) => faces::projected(&face, list),
-        None => Some(face),
+        Some(list) => faces::projected(face, list),
+        None => Some(Cow::Borrowed(face)),
     };
     shown.map_or(0, |shown| {
         let digest =

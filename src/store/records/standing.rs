@@ -27,6 +27,19 @@ pub struct Names {
     pub user: Option<i64>,
 }
 
+impl Names {
+    /// Whether anything says that the user may be a member too: a link, or that the token names them
+    /// as one.
+    fn may_be_member(&self) -> bool {
+        let workforce = ["Practitioner", "PractitionerRole", "Organization"];
+        self.people.len() > 1
+            || self
+                .keys
+                .iter()
+                .any(|key| !workforce.contains(&key.kind.name()))
+    }
+}
+
 /// The names of a requester. The time does not matter for them.
 pub(super) fn names(read: &dyn Session, requester: &Requester) -> Result<Names, StoreError> {
     let mut names = Names::default();
@@ -295,8 +308,7 @@ pub fn granted_groups(
 
 /// Whether the user is covered together with the patient: a workforce conflict.
 fn covered_together(read: &dyn Session, names: &Names, patient: i64) -> Result<bool, StoreError> {
-    if names.people.len() < 2 {
-        // No linked identity: nothing says that this workforce user is a member at all.
+    if !names.may_be_member() {
         return Ok(false);
     }
     let sql = "SELECT 1 FROM coverage a JOIN coverage b ON a.subscriber = b.subscriber \
@@ -362,7 +374,7 @@ pub fn reached(
 /// coverage shared with the user, or a facility that must be asked for.
 pub fn special(read: &dyn Session, names: &Names) -> Result<Vec<i64>, StoreError> {
     let mut special = read.numbers("SELECT DISTINCT patient FROM directive", &[])?;
-    if names.people.len() > 1 {
+    if names.may_be_member() {
         for person in &names.people {
             let sql = "SELECT b.beneficiary FROM coverage a JOIN coverage b ON b.subscriber = a.subscriber \
                        WHERE a.beneficiary = ?1 OR a.subscriber = ?1";
