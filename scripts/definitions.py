@@ -38,6 +38,8 @@ SAMPLES = {"example", "example-extension", "example-reference"}
 # here a token over a dateTime means "it is present".
 REWORDED = {
     "name | alias": "InsurancePlan.name | InsurancePlan.alias",
+    # A copy of an element's path where the definition gives an XPath alone.
+    "f:Patient/f:multipleBirthBoolean | f:Patient/f:multipleBirthInteger": "(Patient.multipleBirth as boolean)",
     "Patient.deceased.exists() and Patient.deceased != false":
         "(Patient.deceased as boolean) | (Patient.deceased as dateTime)",
 }
@@ -291,6 +293,9 @@ def profile_codes(profiles):
 
 STEP = re.compile(r"""
       \.?where\(resolve\(\)\ is\ (?P<target>\w+)\)
+    | \.?where\(hasExtension\('(?P<has>[^']*)'\)\)
+    | \.?extension\('(?P<extension>[^']*)'\)
+    | \.?ofType\((?P<of>\w+)\)
     | \.?where\((?P<key>\w+)='(?P<value>[^']*)'\)
     | \.?as\((?P<as>\w+)\)
     | \.?(?P<name>[A-Za-z]\w*)(?![\w(])
@@ -311,6 +316,12 @@ def steps_of(expression):
             return None
         if match["target"]:
             steps.append(("target", match["target"]))
+        elif match["has"]:
+            steps.append(("equals", ("extension", match["has"])))
+        elif match["extension"]:
+            steps += [("name", "extension"), ("equals", ("url", match["extension"])), ("name", "value")]
+        elif match["of"]:
+            steps.append(("type", match["of"]))
         elif match["key"]:
             steps.append(("equals", (match["key"], match["value"])))
         elif match["as"]:
@@ -319,6 +330,44 @@ def steps_of(expression):
             steps.append(("name", match["name"]))
         at = match.end()
     return steps
+
+
+XPATH = re.compile(r"f:(?P<base>\w+)/f:extension\[@url='(?P<url>[^']*)'\]")
+
+
+def expression_of(parameter):
+    """The expression; the extension packs give some only as XPath."""
+    given = parameter.get("expression")
+    if given or "xpath" not in parameter:
+        return given or ""
+    found = XPATH.match(parameter["xpath"])
+    if found:
+        return f"{found['base']}.extension('{found['url']}')"
+    return parameter["xpath"] if parameter["xpath"] in REWORDED else ""
+
+
+def split_path(path):
+    """The steps of a written path; the braces of a filter may hold dots."""
+    return re.findall(r"(?:[^.{]|\{[^}]*\})+", path)
+
+
+def composites(parameters, rows):
+    """(base, code, composite, components): each a parameter of the same type. Their entries belong
+    together where they have the same place; one marked ^ is of the whole resource (`%resource`)."""
+    by_url = {parameter["url"]: parameter for parameter in parameters}
+    found = []
+    for parameter in parameters:
+        if parameter["type"] != "composite":
+            continue
+        for base in parameter["base"]:
+            parts = []
+            for component in parameter["component"]:
+                code = by_url[component["definition"]]["code"]
+                if (base, code) not in rows:
+                    raise SystemExit(f"{base}.{parameter['code']}: no parameter {code}")
+                parts.append(("^" if component["expression"].startswith("%resource") else "") + code)
+            found.append((base, parameter["code"], "composite", ";".join(parts), ""))
+    return found
 
 
 def leaf(path, types):
@@ -352,7 +401,9 @@ def search_parameters(parameters, table):
         code, kind = parameter["code"], parameter["type"]
         # The extension packs for CodeSystem and ValueSet name their base only in their id.
         bases = parameter.get("base") or [parameter["id"].split("-")[-2]]
-        expression = parameter.get("expression", "")
+        if kind == "composite":
+            continue
+        expression = expression_of(parameter)
         indexable = INDEXABLE.get(kind, set())
         if expression in REWORDED:
             expression, indexable = REWORDED[expression], indexable | {"dateTime"}
@@ -365,7 +416,7 @@ def search_parameters(parameters, table):
                 notes.add(f"{where}: no expression")
                 continue
             found, failed = [], None
-            for alternative in expression.split("|"):
+            for alternative in re.findall(r"(?:[^|']|'[^']*')+", expression):
                 steps = steps_of(alternative)
                 if steps is None:
                     if re.match(rf"\s*\(?{base}\b", alternative):
@@ -388,7 +439,8 @@ def search_parameters(parameters, table):
                 raise SystemExit(f"{where}: defined twice")
             targets = reference_targets(parameter, found) if kind == "reference" else ""
             rows[base, code] = (base, code, kind, ";".join(paths), targets)
-    return sorted(rows.values()), sorted(notes)
+    together = composites(parameters, rows)
+    return sorted([*rows.values(), *together]), sorted(notes)
 
 
 PATH_PART = re.compile(r"(?P<name>\w+)(?:\{(?P<key>\w+)=[^}]*\})?(?:\[(?P<target>\w+)\])?")
@@ -396,11 +448,13 @@ PATH_PART = re.compile(r"(?P<name>\w+)(?:\{(?P<key>\w+)=[^}]*\})?(?:\[(?P<target
 
 def verify(rows, table):
     """Reads the written paths back, as the server will, and follows each to its leaf."""
-    for base, code, _kind, paths, _targets in rows:
+    for base, code, kind, paths, _targets in rows:
         for written in paths.split(";"):
+            if kind == "composite":
+                continue
             path, _, expected = written.rpartition(":")
             at = base
-            for part in path.split("."):
+            for part in split_path(path):
                 match = PATH_PART.fullmatch(part)
                 children = {n: t for n, t, _g in table.by_owner[at.removeprefix("Backbone:")]}
                 at = children[match["name"]]
@@ -448,6 +502,30 @@ def compartment(definition, search_rows, table):
             paths = sorted(set(paths))
             rows.append((base, ";".join(paths), ";".join(p for p in paths if is_own(base, p))))
     return sorted(rows)
+
+
+def compartments(definitions, resources):
+    """(compartment, type, codes): the parameters that put a record in a compartment."""
+    rows = []
+    for definition in definitions:
+        if definition["id"] == "example":
+            continue
+        for resource in definition["resource"]:
+            codes = [code for code in resource.get("param", [])]
+            if codes and resource["code"] in resources:
+                rows.append((definition["code"], resource["code"], ",".join(codes)))
+    return sorted(rows)
+
+
+def summaries(structures):
+    """(owner, elements): what `_summary=true` keeps of a type, a backbone or a datatype."""
+    kept = {}
+    for structure in structures:
+        for element in structure["snapshot"]["element"]:
+            owner, _, name = element["path"].rpartition(".")
+            if owner and element.get("isSummary"):
+                kept.setdefault(owner, []).append(name)
+    return [(owner, ",".join(names)) for owner, names in sorted(kept.items())]
 
 
 def patient_references(resources, table, compartment_rows):
@@ -516,12 +594,19 @@ def tables(folder):
             invariants(structures, profiles)),
         "search-parameters.tsv": as_text(
             "base, code, type, paths (; between; name.name{key=value}[ReferenceTarget]:LeafType), targets (reference only; * is any); "
-            "a token over a dateTime asks whether it is present",
+            "a token over a dateTime asks whether it is present; a composite has parameters in place of paths, ^ before one "
+            "that need not be of the same place",
             search_rows, [f"not expressible: {note}" for note in notes]),
         "compartment-patient.tsv": as_text(
             "type, paths that put a record in a Patient's compartment, those of them that name whom the record is about; "
             "paths as in search-parameters.tsv",
             compartment_rows),
+        "compartments.tsv": as_text(
+            "compartment, type, codes of the search parameters that put a record in it",
+            compartments(load(folder, "CompartmentDefinition-"), resources)),
+        "summary.tsv": as_text(
+            "owner, elements that _summary=true keeps (a choice by its group)",
+            summaries(structures)),
         "patient-references.tsv": as_text(
             "type, path of an element that can point at a Patient, own (the record is about that patient) or named, "
             "compartment (where the path is one of the Patient compartment's); not walked: extensions, contained resources",

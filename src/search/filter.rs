@@ -1,10 +1,13 @@
 //! What a query asks of a record: tests on index entries.
 
-use super::params::Param;
+use super::{
+    number::{NumberTest, QuantityTest},
+    params::Param,
+};
 use crate::fhir::{Id, Instant, Interval, Kinds};
 
 /// One parameter of a query. All of a query's filters must hold.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Filter {
     /// The parameter.
     pub param: &'static Param,
@@ -23,16 +26,73 @@ pub enum Test {
     LastUpdated(Vec<DateTest>),
     /// A token that some entry equals.
     Token(Vec<TokenTest>),
-    /// `:not`: a token that no entry equals; a record without entries matches.
-    NotToken(Vec<TokenTest>),
+    /// `:of-type`: an identifier of that type (its system is `system|code` of the type).
+    OfType(Vec<TokenTest>),
+    /// `:identifier`: the identifier beside or in place of a reference.
+    Identifier(Vec<TokenTest>),
+    /// `:text`: how the folded text of a code begins.
+    TokenText(Vec<Box<str>>),
     /// A time.
     Date(Vec<DateTest>),
     /// A text.
     String(Vec<StringTest>),
+    /// `_text`, `_content`: folded words, all of which begin some word.
+    Words(Vec<Vec<Box<str>>>),
     /// A reference.
     Reference(Vec<ReferenceTest>),
-    /// A URI that some entry equals.
-    Uri(Vec<Box<str>>),
+    /// A URI.
+    Uri(Vec<UriTest>),
+    /// A number.
+    Number(Vec<NumberTest>),
+    /// A quantity.
+    Quantity(Vec<QuantityTest>),
+    /// A composite: for each alternative a filter a part, in the order of [`Param::of_parts`].
+    Composite(Vec<Vec<Filter>>),
+    /// Codes of definitions that are stored as resources; see [`super::terms`]. The store is never
+    /// asked this: it is resolved to [`Test::Token`] before.
+    Defined(Vec<Defined>),
+    /// The opposite (`:not`, `:not-in`, `:not` of a chain's end is no such thing).
+    Not(Box<Test>),
+    /// A chain: the record that the reference names is of one of these types and passes.
+    Chain(Vec<Leg>),
+    /// `_has`: a record of the type that the filter's own parameter is of refers here by that
+    /// parameter, and passes.
+    Has(Box<Filter>),
+    /// The record is of one of these types and passes.
+    Among(Kinds, Box<Test>),
+    /// One of these filters passes (a compartment's).
+    Any(Vec<Filter>),
+}
+
+/// What a chain asks of the record at its other end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Leg {
+    /// Of which types it may be.
+    pub kinds: Kinds,
+    /// What it must pass.
+    pub filter: Box<Filter>,
+}
+
+/// Codes that a stored definition names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Defined {
+    /// `:in`: the codes of a value set, by its URL or as `ValueSet/id`.
+    In(Box<str>),
+    /// `:below`: the code and those below it in its code system.
+    Below(Box<str>, Box<str>),
+    /// `:above`: the code and those above it.
+    Above(Box<str>, Box<str>),
+}
+
+/// A URI and how it is compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UriTest {
+    /// It is this.
+    Exact(Box<str>),
+    /// `:below`: it begins with this.
+    Below(Box<str>),
+    /// `:above`: this begins with it.
+    Above(Box<str>),
 }
 
 /// `code`, `system|code`, `|code` or `system|`.

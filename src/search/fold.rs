@@ -33,6 +33,18 @@ fn unligatured(char: char) -> impl Iterator<Item = char> {
     [chars.next(), chars.next()].into_iter().flatten()
 }
 
+/// The distinct folded words of a text, in order.
+pub fn words(text: &str) -> Vec<Box<str>> {
+    let folded = fold(text);
+    let mut words: Vec<&str> = folded
+        .split(|char: char| !char.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .collect();
+    words.sort_unstable();
+    words.dedup();
+    words.into_iter().map(Into::into).collect()
+}
+
 fn spaced(chars: impl Iterator<Item = char>) -> Box<str> {
     let mut out = String::new();
     let mut gap = false;

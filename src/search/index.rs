@@ -1,9 +1,10 @@
 //! A record's index entries: one walk over the tree along all parameter paths of its type.
 
 use super::{
-    fold::fold,
-    params::{self, ID, LAST_UPDATED, Param, ParamId, ParamType, SECURITY},
+    fold::{fold, words},
+    params::{self, CONTENT, ID, LAST_UPDATED, Param, ParamId, ParamType, SECURITY},
     path::{Leaf, ParamPath, Step},
+    unit::{Scale, UCUM},
 };
 use crate::fhir::{Interval, Kind, Node, Path, Resource, Target, json::Value};
 use std::{collections::HashMap, sync::LazyLock};
@@ -16,6 +17,9 @@ pub struct IndexEntry {
     /// The element that says so: entries inside a labelled part carry its labels
     /// ([`Path::within`]). Empty where the absence of an element says it (`deceased=false`).
     pub path: Path,
+    /// Which entry of a list at the top holds the element, from 1; 0 where none does. Entries of a
+    /// composite's parts belong together where they have the same.
+    pub place: u16,
     /// What it says.
     pub value: IndexValue,
 }
@@ -33,6 +37,8 @@ pub enum IndexValue {
         code: Box<str>,
         /// Folded display or text, for `:text`.
         text: Option<Box<str>>,
+        /// What it is, where that is no plain code.
+        role: TokenRole,
     },
     /// Any kind of time, as the interval that it stands for. Without a zone: UTC.
     Date(Interval),
@@ -49,10 +55,14 @@ pub enum IndexValue {
     Uri(Box<str>),
     /// A number.
     Number(Span),
-    /// A measured value, as written (no unit conversion yet).
+    /// Folded words, each after a space.
+    Words(Box<str>),
+    /// A measured value.
     Quantity {
-        /// The value.
+        /// The value as written.
         span: Span,
+        /// The value on UCUM's common scale, and its dimension.
+        scaled: Option<(Span, Box<str>)>,
         /// The unit's system.
         system: Option<Box<str>>,
         /// The unit's code, or a currency.
@@ -60,6 +70,19 @@ pub enum IndexValue {
         /// The unit in words.
         unit: Option<Box<str>>,
     },
+}
+
+/// What a token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenRole {
+    /// A code, identifier, boolean or contact under a token parameter.
+    Plain,
+    /// An identifier whose type is its system, for `:of-type`.
+    Typed,
+    /// The identifier of a reference without a record of this server, for `:identifier`.
+    Logical,
+    /// The identifier beside a reference to a record of this server: it is there as long as that.
+    Beside,
 }
 
 /// A decimal, or a range of them.
@@ -78,7 +101,39 @@ impl IndexValue {
         IndexValue::Token {
             system: system.map(Into::into),
             code: code.into(),
-            text: text.map(fold),
+            text: text.map(fold).filter(|text| !text.is_empty()),
+            role: TokenRole::Plain,
+        }
+    }
+
+    /// The same token in another role.
+    pub(super) fn playing(mut self, is: TokenRole) -> IndexValue {
+        if let IndexValue::Token { role, .. } = &mut self {
+            *role = is;
+        }
+        self
+    }
+
+    pub(super) fn quantity(
+        span: Span,
+        system: Option<&str>,
+        code: Option<&str>,
+        unit: Option<&str>,
+    ) -> IndexValue {
+        let scale = code.filter(|_| system == Some(UCUM)).and_then(Scale::of);
+        IndexValue::Quantity {
+            scaled: scale.map(|scale| {
+                let on_scale = Span {
+                    text: None,
+                    low: scale.put(span.low),
+                    high: scale.put(span.high),
+                };
+                (on_scale, scale.dimension)
+            }),
+            span,
+            system: system.map(Into::into),
+            code: code.map(Into::into),
+            unit: unit.map(Into::into),
         }
     }
 
@@ -103,6 +158,7 @@ pub fn entries(resource: &Resource, base: Option<&str>) -> Vec<IndexEntry> {
         out: Vec::new(),
     };
     walk.object(resource.root(), &tree.branches);
+    walk.content(resource.root());
     for param in &tree.presence {
         if walk.out.iter().all(|entry| entry.param != *param) {
             walk.emit(*param, IndexValue::token(None, "false", None));
@@ -226,7 +282,14 @@ impl Walk<'_> {
 
     fn element(&mut self, node: &Node, branches: &[Branch]) {
         for branch in branches {
-            let meant = |(key, value)| node.text(key) == Some(value);
+            let meant = |(key, value)| match key {
+                "extension" => {
+                    let extensions = node.get("extension").map(Node::items);
+                    let mut extensions = extensions.unwrap_or_default().iter();
+                    extensions.any(|extension| extension.text("url") == Some(value))
+                }
+                key => node.text(key) == Some(value),
+            };
             if branch.step.filter.is_none_or(meant) {
                 for reader in &branch.readers {
                     self.leaf(*reader, node);
@@ -267,12 +330,99 @@ impl Walk<'_> {
     }
 
     pub(super) fn emit(&mut self, param: ParamId, value: IndexValue) {
+        let place = match *self.path.as_slice() {
+            [member, item, ..] => {
+                let list = self.root.members().get(usize::from(member));
+                let is_list = list.is_some_and(|m| matches!(m.node.value, Value::Array(_)));
+                if is_list { item.saturating_add(1) } else { 0 }
+            }
+            _ => 0,
+        };
         self.out.push(IndexEntry {
             param,
             path: Path(self.path.as_slice().into()),
+            place,
             value,
         });
     }
+
+    /// The words of all texts (`_content`): what people write and read, not addresses and markup.
+    fn content(&mut self, node: &Node) {
+        for (at, member) in node.members().iter().enumerate() {
+            if self.path.is_empty()
+                && ["resourceType", "id", "meta", "contained"].contains(&&*member.name)
+            {
+                continue;
+            }
+            self.step(at, |walk| match &member.node.value {
+                Value::Array(items) => {
+                    for (at, item) in items.iter().enumerate() {
+                        walk.step(at, |walk| walk.content_of(&member.name, item));
+                    }
+                }
+                _ => walk.content_of(&member.name, &member.node),
+            });
+        }
+    }
+
+    fn content_of(&mut self, name: &str, node: &Node) {
+        const UNREAD: [&str; 8] = [
+            "system",
+            "url",
+            "uri",
+            "reference",
+            "data",
+            "contentType",
+            "resourceType",
+            "id",
+        ];
+        match &node.value {
+            Value::String(_) if UNREAD.contains(&name) => {}
+            Value::String(text) if name == "div" => {
+                self.words(ParamId::of(CONTENT), &markup_out(text));
+            }
+            Value::String(text) => self.words(ParamId::of(CONTENT), text),
+            Value::Object(_) => self.content(node),
+            _ => {}
+        }
+    }
+
+    /// The words of a text under a parameter.
+    pub(super) fn words(&mut self, param: ParamId, text: &str) {
+        let words = words(text);
+        if !words.is_empty() {
+            let mut all = String::with_capacity(text.len() + 8);
+            for word in words {
+                all.push(' ');
+                all.push_str(&word);
+            }
+            self.emit(param, IndexValue::Words(all.into()));
+        }
+    }
+}
+
+/// The text of a narrative: tags and character references become spaces.
+pub(super) fn markup_out(div: &str) -> String {
+    let mut out = String::with_capacity(div.len());
+    let mut until = None;
+    for char in div.chars() {
+        match (until, char) {
+            (Some(end), char) if char == end => {
+                until = None;
+                out.push(' ');
+            }
+            // No character reference is so long that a space is in it.
+            (Some(';'), ' ') => {
+                until = None;
+                out.push(' ');
+            }
+            (Some(_), _) => {}
+            (None, '<') => until = Some('>'),
+            (None, '&') => until = Some(';'),
+            (None, char) => out.push(char),
+        }
+    }
+    out
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 //! (<https://hl7.org/fhir/R4/search.html>, the tables under each parameter type).
 
 use super::{
-    index::{IndexValue, Reader, Span, Walk},
+    index::{IndexValue, Reader, Span, TokenRole, Walk, markup_out},
     params::{ParamId, ParamType},
     path::Leaf,
+    values::type_of,
 };
 use crate::fhir::{Interval, Kind, Node, Target, json::Value};
 use jiff::tz::TimeZone;
@@ -37,6 +38,11 @@ impl Walk<'_> {
             ParamType::String => match reader.leaf {
                 Leaf::HumanName => self.texts(param, node, NAME),
                 Leaf::Address => self.texts(param, node, ADDRESS),
+                Leaf::Narrative => {
+                    if let Some(div) = node.str() {
+                        self.words(param, &markup_out(div));
+                    }
+                }
                 _ => {
                     if let Some(text) = node.str() {
                         self.emit(param, IndexValue::string(text));
@@ -61,6 +67,8 @@ impl Walk<'_> {
                     self.emit(param, value);
                 }
             }
+            // Made of its parts' entries.
+            ParamType::Composite => {}
         }
     }
 
@@ -68,7 +76,10 @@ impl Walk<'_> {
         match leaf {
             Leaf::CodeableConcept => self.concept(param, node),
             Leaf::Coding => self.coding(param, node),
-            Leaf::Identifier => self.identifier(param, node),
+            Leaf::Identifier => {
+                self.identifier(param, node, TokenRole::Plain);
+                self.typed(param, node);
+            }
             Leaf::ContactPoint => {
                 if let Some(value) = node.text("value") {
                     self.emit(param, IndexValue::token(None, value, None));
@@ -107,12 +118,27 @@ impl Walk<'_> {
         }
     }
 
-    fn identifier(&mut self, param: ParamId, node: &Node) {
+    fn identifier(&mut self, param: ParamId, node: &Node, role: TokenRole) {
         let (system, value) = (node.text("system"), node.text("value"));
         if system.or(value).is_some() {
             let text = node.get("type").and_then(|concept| concept.text("text"));
             let value = IndexValue::token(system, value.unwrap_or_default(), text);
-            self.emit(param, value);
+            self.emit(param, value.playing(role));
+        }
+    }
+
+    /// An identifier under each code of its type.
+    fn typed(&mut self, param: ParamId, node: &Node) {
+        let Some(value) = node.text("value") else {
+            return;
+        };
+        let codings = node.at(&["type", "coding"]).map(Node::items);
+        for coding in codings.unwrap_or_default() {
+            if let (Some(system), Some(code)) = (coding.text("system"), coding.text("code")) {
+                let kind = type_of(system, code);
+                let typed = IndexValue::token(Some(&kind), value, None);
+                self.emit(param, typed.playing(TokenRole::Typed));
+            }
         }
     }
 
@@ -140,12 +166,18 @@ impl Walk<'_> {
         if reader.target.is_some() && reader.target != self.kind(node, target.as_ref()) {
             return;
         }
+        let here = target.as_ref().and_then(Target::local).is_some();
         if let Some(target) = target {
             self.emit(reader.param, IndexValue::Reference(target));
         }
         // For `:identifier`, and so that a reference by identifier alone isn't `:missing`.
+        let role = if here {
+            TokenRole::Beside
+        } else {
+            TokenRole::Logical
+        };
         self.each(node, "identifier", |walk, identifier| {
-            walk.identifier(reader.param, identifier);
+            walk.identifier(reader.param, identifier, role);
         });
     }
 
@@ -239,12 +271,12 @@ fn quantity(leaf: Leaf, node: &Node) -> Option<IndexValue> {
             number(node)?.compared(node.text("comparator")),
             node,
         )),
-        Leaf::Money => Some(IndexValue::Quantity {
-            span: number(node)?,
-            system: Some("urn:iso:std:iso:4217".into()),
-            code: node.text("currency").map(Into::into),
-            unit: None,
-        }),
+        Leaf::Money => Some(IndexValue::quantity(
+            number(node)?,
+            Some("urn:iso:std:iso:4217"),
+            node.text("currency"),
+            None,
+        )),
         Leaf::Range => {
             let (low, high) = (node.get("low"), node.get("high"));
             let span = Span {
@@ -263,12 +295,12 @@ fn quantity(leaf: Leaf, node: &Node) -> Option<IndexValue> {
 }
 
 fn measured(span: Span, unit: &Node) -> IndexValue {
-    IndexValue::Quantity {
+    IndexValue::quantity(
         span,
-        system: unit.text("system").map(Into::into),
-        code: unit.text("code").map(Into::into),
-        unit: unit.text("unit").map(Into::into),
-    }
+        unit.text("system"),
+        unit.text("code"),
+        unit.text("unit"),
+    )
 }
 
 #[cfg(test)]
@@ -370,7 +402,7 @@ mod tests {
     #[test]
     fn a_reference_by_identifier_is_an_entry() {
         let text = r#"{"resourceType":"Observation","subject":{"type":"Patient","identifier":{"system":"s","value":"v"}}}"#;
-        let expected = [IndexValue::token(Some("s"), "v", None)];
+        let expected = [IndexValue::token(Some("s"), "v", None).playing(TokenRole::Logical)];
         assert_eq!(values(text, "patient"), expected);
         assert_eq!(values(text, "subject"), expected);
     }

@@ -1,15 +1,19 @@
 //! L1: what a query asks (`Plan`) and what a record answers to (`IndexEntry`). Pure: the store
 //! mirrors [`matching`] in SQL.
 
+mod chain;
 pub mod filter;
 pub mod fold;
 pub mod index;
 mod leaf;
 pub mod matching;
+pub mod number;
 pub mod params;
 pub mod path;
 pub mod plan;
 mod results;
+pub mod terms;
+pub mod unit;
 mod values;
 
 pub use filter::{DateTest, Filter, Prefix, ReferenceTest, StringTest, Test, TokenTest};

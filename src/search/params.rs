@@ -20,10 +20,11 @@ pub enum ParamType {
     Reference,
     Quantity,
     Uri,
+    Composite,
 }
 
 /// A search parameter of one type.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Param {
     /// Its stored number.
     pub id: ParamId,
@@ -35,19 +36,32 @@ pub struct Param {
     pub kind: ParamType,
     /// Where it looks.
     pub paths: Vec<ParamPath>,
+    /// What a composite is made of.
+    pub parts: Vec<Part>,
     /// The types that a reference parameter may point at; [`Kinds::ALL`] for any.
     pub targets: Kinds,
 }
 
+/// A part of a composite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// The parameter of the same type.
+    pub code: &'static str,
+    /// Whether it need not stand at the place of the other parts.
+    pub is_free: bool,
+}
+
 /// The parameters of every resource, in the form of the table. `_security` is known but has no
 /// index entries: labels live in the record's head and only some may be known to the requester.
-const OF_EVERY_RESOURCE: [(&str, ParamType, &str); 6] = [
+const OF_EVERY_RESOURCE: [(&str, ParamType, &str); 8] = [
     (ID, ParamType::Token, "id:id"),
     (LAST_UPDATED, ParamType::Date, "meta.lastUpdated:instant"),
     (TAG, ParamType::Token, "meta.tag:Coding"),
     (PROFILE, ParamType::Uri, "meta.profile:canonical"),
     (SECURITY, ParamType::Token, "meta.security:Coding"),
     (SOURCE, ParamType::Uri, "meta.source:uri"),
+    (TEXT, ParamType::String, "text.div:xhtml"),
+    (CONTENT, ParamType::String, "*:Resource"),
 ];
 
 /// The logical id: a column of the record, not an index entry.
@@ -60,6 +74,10 @@ pub const TAG: &str = "_tag";
 pub const PROFILE: &str = "_profile";
 /// Where a record came from: as tags.
 pub const SOURCE: &str = "_source";
+/// The narrative's words.
+pub const TEXT: &str = "_text";
+/// The words of the whole resource.
+pub const CONTENT: &str = "_content";
 /// Labels: see `OF_EVERY_RESOURCE`.
 pub const SECURITY: &str = "_security";
 
@@ -94,17 +112,52 @@ pub fn of_every_resource(code: &str) -> Option<&'static Param> {
         .and_then(|_| param(Kind::all().next()?, code))
 }
 
-/// Whether the standard has `code` on `base` as a parameter that we don't evaluate yet
-/// (composites, extensions, `special`). Said apart from an unknown name so that a client learns
-/// which of the two it is.
+/// Whether the standard has `code` on `base` as a parameter that is not evaluated here (it has no
+/// expression, or looks into a Bundle's entries). Said apart from an unknown name so that a client
+/// learns which of the two it is.
 pub fn known_elsewhere(base: Kind, code: &str) -> bool {
+    notes().any(|note| {
+        let name = note
+            .split_once(": ")
+            .and_then(|(name, _)| name.split_once('.'));
+        name.is_some_and(|(on, name)| {
+            name == code && [base.name(), "Resource", "DomainResource"].contains(&on)
+        })
+    })
+}
+
+/// What of the official parameters has no row, each with its reason: `Type.code: reason`.
+pub fn notes() -> impl Iterator<Item = &'static str> {
     let rest = include_str!("../../profiles/r4/search-parameters.tsv");
     rest.lines()
         .filter_map(|line| line.strip_prefix("# not expressible: "))
-        .filter_map(|line| line.split_once(": "))
-        .filter_map(|(name, _)| name.split_once('.'))
-        .any(|(on, name)| name == code && [base.name(), "Resource", "DomainResource"].contains(&on))
 }
+
+/// The parameters that put a record of type `kind` in a compartment of type `of`
+/// (<https://hl7.org/fhir/R4/compartmentdefinition.html>); `None` where there is no such compartment.
+/// `{def}`, the type itself, is a parameter of the record's id.
+pub fn compartment(of: Kind, kind: Kind) -> Option<Vec<&'static Param>> {
+    let of = COMPARTMENTS.get(&of)?;
+    Some(of.get(&kind).cloned().unwrap_or_default())
+}
+
+type Compartments = HashMap<Kind, HashMap<Kind, Vec<&'static Param>>>;
+
+static COMPARTMENTS: LazyLock<Compartments> = LazyLock::new(|| {
+    let mut all = Compartments::new();
+    for row in rows(include_str!("../../profiles/r4/compartments.tsv")) {
+        if let [of, kind, codes] = *row
+            && let (Some(of), Some(kind)) = (Kind::named(of), Kind::named(kind))
+        {
+            let params = codes.split(',').filter_map(|code| match code {
+                "{def}" => param(kind, ID),
+                code => param(kind, code),
+            });
+            all.entry(of).or_default().insert(kind, params.collect());
+        }
+    }
+    all
+});
 
 impl ParamId {
     /// The number of a code.
@@ -130,6 +183,7 @@ impl ParamType {
             "reference" => ParamType::Reference,
             "quantity" => ParamType::Quantity,
             "uri" => ParamType::Uri,
+            "composite" => ParamType::Composite,
             _ => return None,
         })
     }
@@ -144,6 +198,7 @@ impl ParamType {
             ParamType::Reference => "reference",
             ParamType::Quantity => "quantity",
             ParamType::Uri => "uri",
+            ParamType::Composite => "composite",
         }
     }
 }
@@ -164,21 +219,67 @@ impl Param {
             Some("*") => Kinds::ALL,
             Some(names) => names.split(',').filter_map(Kind::named).collect(),
         };
-        let paths = paths.split(';').map(ParamPath::parse);
+        let kind = ParamType::named(kind)?;
+        let (paths, parts) = match kind {
+            ParamType::Composite => (Vec::new(), paths.split(';').map(Part::read).collect()),
+            _ => {
+                let paths = paths.split(';').map(ParamPath::parse);
+                (paths.collect::<Option<_>>()?, Vec::new())
+            }
+        };
         Some(Param {
             id: ParamId::of(code),
             base: Kind::named(base)?,
             code,
-            kind: ParamType::named(kind)?,
-            paths: paths.collect::<Option<_>>()?,
+            kind,
+            paths,
+            parts,
             targets,
         })
+    }
+
+    /// The parameters that a composite is made of, and whether each need not be at the place of the
+    /// others.
+    pub fn of_parts(&self) -> impl Iterator<Item = (&'static Param, bool)> {
+        self.parts
+            .iter()
+            .filter_map(|part| Some((param(self.base, part.code)?, part.is_free)))
+    }
+
+    /// Whether its values are words of longer texts (`_text`, `_content`).
+    pub fn is_words(&self) -> bool {
+        [TEXT, CONTENT].contains(&self.code)
+    }
+
+    /// The number of its rows that say the identifier beside a reference to a record of this server.
+    pub fn beside(&self) -> ParamId {
+        ParamId(self.id.0 ^ BESIDE)
+    }
+
+    /// The number of its rows that say an identifier's type (`:of-type`).
+    pub fn of_type(&self) -> ParamId {
+        ParamId(self.id.0 ^ OF_TYPE)
     }
 
     /// Whether all that it reads lies in these elements of the resource; see
     /// [`ParamPath::covered_by`]. Where not, a projection must treat it as an absent element.
     pub fn covered_by(&self, elements: &[&str]) -> bool {
         self.paths.iter().all(|path| path.covered_by(elements))
+    }
+}
+
+/// What tells the rows of `:of-type` from the others of their parameter.
+pub const OF_TYPE: u32 = 0x0f7e_0f7e;
+
+/// What tells the rows of identifiers beside references from the others of their parameter.
+pub const BESIDE: u32 = 0x0be5_1de0;
+
+impl Part {
+    fn read(text: &'static str) -> Part {
+        Part {
+            code: text.trim_start_matches('^'),
+            is_free: text.starts_with('^'),
+        }
     }
 }
 
@@ -197,6 +298,7 @@ impl Table {
                     code,
                     kind: *kind,
                     paths: vec![ParamPath::parse(path)?],
+                    parts: Vec::new(),
                     targets: Kinds::NONE,
                 })
             }));
@@ -241,6 +343,12 @@ mod tests {
             assert_eq!(other, param.code);
             assert!(seen.insert((param.base, param.code)), "{param:?}");
         }
+        let derived: BTreeSet<u32> = codes
+            .keys()
+            .flat_map(|id| [id.0 ^ OF_TYPE, id.0 ^ BESIDE])
+            .collect();
+        assert_eq!(derived.len(), codes.len() * 2);
+        assert!(codes.keys().all(|id| !derived.contains(&id.0)));
         assert_eq!(ParamId::of("patient"), ParamId(0x80ee_595e));
     }
 
@@ -249,7 +357,12 @@ mod tests {
         for param in all() {
             for path in &param.paths {
                 let mut owner = SCHEMA.resource(param.base);
-                for step in &path.steps {
+                // Binary, Bundle and Parameters have no narrative.
+                let steps = match param.code {
+                    TEXT | CONTENT => continue,
+                    _ => &path.steps,
+                };
+                for step in steps {
                     let at = owner.expect(param.code);
                     let element = SCHEMA.element(at, step.name);
                     let element = element.unwrap_or_else(|| panic!("{param:?}"));
@@ -272,9 +385,64 @@ mod tests {
         assert!(param(observation, "birthdate").is_none());
         assert!(of_every_resource("_id").is_some());
         assert!(of_every_resource("code").is_none());
-        assert!(known_elsewhere(observation, "code-value-quantity"));
-        assert!(known_elsewhere(observation, "_content"));
+        assert!(known_elsewhere(observation, "_filter"));
         assert!(!known_elsewhere(observation, "ghost"));
+    }
+
+    #[test]
+    fn what_has_no_row_is_listed_with_its_reason() {
+        let notes: Vec<_> = notes().collect();
+        let expected = [
+            // The first entry of a Bundle: Bundles are no records here.
+            "Bundle.composition: Bundle.entry[0].resource",
+            "Bundle.message: Bundle.entry[0].resource",
+            // In code, for every type.
+            "DomainResource._text: no expression",
+            // A distance needs a geometry that neither engine has.
+            "Location.near: special",
+            // No expression, and an age changes with the clock.
+            "Patient.age: no expression",
+            // In code, for every type.
+            "Resource._content: no expression",
+            // Another language, and named queries: the server defines none.
+            "Resource._filter: special",
+            "Resource._query: no expression",
+        ];
+        assert_eq!(notes, expected);
+    }
+
+    #[test]
+    fn parts_of_composites_are_parameters_of_the_type_with_rows_of_their_own() {
+        let composites = all().filter(|param| param.kind == ParamType::Composite);
+        let mut count = 0;
+        for composite in composites {
+            assert_eq!(composite.of_parts().count(), composite.parts.len());
+            assert!(composite.parts.len() >= 2, "{composite:?}");
+            // Parts that belong together lie in one element at the top, or beside each other in it.
+            count += 1;
+        }
+        assert!(count > 60);
+    }
+
+    #[test]
+    fn every_compartment_of_r4_is_read_whole() {
+        let patient = Kind::named("Patient").unwrap();
+        let observation = Kind::named("Observation").unwrap();
+        let codes: Vec<_> = compartment(patient, observation)
+            .unwrap()
+            .iter()
+            .map(|param| param.code)
+            .collect();
+        assert_eq!(codes, ["subject", "performer"]);
+        assert!(compartment(observation, patient).is_none());
+        let organization = Kind::named("Organization").unwrap();
+        assert!(compartment(patient, organization).unwrap().is_empty());
+        for row in rows(include_str!("../../profiles/r4/compartments.tsv")) {
+            let kind = Kind::named(row[1]).unwrap();
+            for code in row[2].split(',') {
+                assert!(code == "{def}" || param(kind, code).is_some(), "{row:?}");
+            }
+        }
     }
 
     #[test]

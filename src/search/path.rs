@@ -18,7 +18,8 @@ pub struct ParamPath {
 pub struct Step {
     /// The JSON name.
     pub name: &'static str,
-    /// A string member and the value that it must have (`telecom{system=email}`).
+    /// A string member and the value that it must have (`telecom{system=email}`); with `extension`,
+    /// the URL that one of its extensions must have.
     pub filter: Option<(&'static str, &'static str)>,
 }
 
@@ -50,6 +51,10 @@ pub enum Leaf {
     Range,
     /// Not searchable by a plain value (SampledData).
     Other,
+    /// The narrative's words (`_text`).
+    Narrative,
+    /// The words of the whole resource (`_content`).
+    Content,
 }
 
 impl ParamPath {
@@ -60,7 +65,7 @@ impl ParamPath {
             Some((way, target)) => (way, Some(Kind::named(target)?)),
             None => (way, None),
         };
-        let steps = way.split('.').map(Step::parse).collect::<Option<_>>()?;
+        let steps = steps(way).map(Step::parse).collect::<Option<_>>()?;
         let leaf = Leaf::named(leaf)?;
         Some(ParamPath {
             steps,
@@ -81,6 +86,19 @@ impl ParamPath {
             }
         })
     }
+}
+
+/// The steps of a way; the braces of a filter may hold dots.
+fn steps(way: &'static str) -> impl Iterator<Item = &'static str> {
+    let mut inside = false;
+    way.split(move |char| {
+        match char {
+            '{' => inside = true,
+            '}' => inside = false,
+            _ => {}
+        }
+        char == '.' && !inside
+    })
 }
 
 impl Step {
@@ -121,6 +139,8 @@ impl Leaf {
             "Money" => Leaf::Money,
             "Range" => Leaf::Range,
             "SampledData" => Leaf::Other,
+            "xhtml" => Leaf::Narrative,
+            "Resource" => Leaf::Content,
             _ => return None,
         })
     }
@@ -135,6 +155,9 @@ mod tests {
         let path = ParamPath::parse("telecom{system=phone}.value:string").unwrap();
         assert_eq!(path.steps[0].filter, Some(("system", "phone")));
         assert_eq!(path.steps[1].name, "value");
+        let path = ParamPath::parse("item{extension=http://x.y/z}.answer:Reference").unwrap();
+        assert_eq!(path.steps[0].filter, Some(("extension", "http://x.y/z")));
+        assert_eq!(path.steps[1].name, "answer");
         let path = ParamPath::parse("subject[Patient]:Reference").unwrap();
         assert_eq!(path.target, Kind::named("Patient"));
         assert_eq!(path.leaf, Leaf::Reference);

@@ -1,13 +1,14 @@
 //! A query as a plan: filters, includes, order, page (<https://hl7.org/fhir/R4/search.html>).
 
 use super::{
-    filter::Filter,
+    chain,
+    filter::{Filter, Test},
     params::{self, Param, ParamType},
     results,
-    values::{self, ValueFault},
+    values::ValueFault,
 };
 use crate::fhir::{
-    Kind,
+    Id, Kind, Kinds,
     outcome::{Issue, IssueType},
 };
 
@@ -23,6 +24,8 @@ pub const CURSOR: &str = "_cursor";
 pub struct Plan {
     /// The type searched; all types where `None` (then only with parameters of every resource).
     pub kind: Option<Kind>,
+    /// The types searched.
+    pub kinds: Kinds,
     /// What a record must pass, all of it.
     pub filters: Vec<Filter>,
     /// References to follow from each match.
@@ -48,12 +51,32 @@ pub struct Plan {
 /// One hop along a reference parameter: `Type:param[:Target]`.
 #[derive(Debug, Clone, Copy)]
 pub struct Include {
-    /// The type that holds the reference.
-    pub source: Kind,
-    /// The reference.
-    pub param: &'static Param,
+    /// The type that holds the reference; any (of an `:iterate`) where `None`.
+    pub source: Option<Kind>,
+    /// The reference; each of the type's where `None` (`*`).
+    pub param: Option<&'static Param>,
     /// Only referenced records of this type.
     pub target: Option<Kind>,
+    /// Whether it is followed from what came along, too (`:iterate`).
+    pub iterate: bool,
+}
+
+impl Include {
+    /// The references that are followed from records of a type.
+    pub fn params(&self, source: Kind) -> Vec<&'static Param> {
+        if self.source.is_some_and(|only| only != source) {
+            return Vec::new();
+        }
+        match self.param {
+            Some(param) if param.base == source => vec![param],
+            Some(_) => Vec::new(),
+            None => params::of(source)
+                .iter()
+                .filter(|param| param.kind == ParamType::Reference)
+                .filter(|param| self.target.is_none_or(|target| param.targets.has(target)))
+                .collect(),
+        }
+    }
 }
 
 /// A key of the order.
@@ -115,6 +138,7 @@ impl Plan {
     pub fn all(kind: Option<Kind>, options: ParseOptions) -> Plan {
         Plan {
             kind,
+            kinds: kind.map_or(Kinds::ALL, |kind| Kinds::NONE.with(kind)),
             filters: Vec::new(),
             include: Vec::new(),
             revinclude: Vec::new(),
@@ -141,6 +165,12 @@ impl Plan {
         }
         let mut plan = Plan::all(kind, options);
         let mut issues = Vec::new();
+        // The types say which other parameters there are.
+        for (name, value) in pairs.iter().filter(|(name, _)| name == "_type") {
+            if let Err(fault) = plan.types(value) {
+                issues.push(fault.issue(name));
+            }
+        }
         for (name, value) in pairs {
             match plan.parameter(name, value, options) {
                 Ok(Use::Kept) => plan.used.push((name.clone(), value.clone())),
@@ -164,45 +194,76 @@ impl Plan {
         if let Some(done) = results::parameter(self, name, value, options) {
             return done;
         }
-        let (code, modifier) = match name.split_once(':') {
-            Some((code, modifier)) => (code, Some(modifier)),
-            None => (name, None),
+        let filter = match name {
+            "_type" => return Ok(Use::Kept),
+            "_list" => chain::list(value)?,
+            _ => {
+                let param = |code: &str| self.param(code).ok_or_else(|| self.unknown(code));
+                chain::filter(self.kinds, &param, name, value, options, 0)?
+            }
         };
-        if code == "_has" || modifier.is_some_and(|modifier| modifier.contains('.')) {
-            return Err(Fault::Unsupported("a chain"));
-        }
-        let Some(param) = self.param(code) else {
-            return Err(self.unknown(code));
-        };
-        if param.code == params::SECURITY {
-            return Err(Fault::Unsupported("search by label"));
-        }
-        let test = values::test(param, modifier, value, options.base)?;
-        self.filters.push(Filter { param, test });
+        self.filters.push(filter);
         Ok(Use::Kept)
     }
 
-    /// The parameter `code` of what is searched.
+    fn types(&mut self, value: &str) -> Result<(), Fault> {
+        if self.kind.is_some() {
+            return Err(Fault::Value("is for a search over several types"));
+        }
+        if self.kinds != Kinds::ALL {
+            return Err(Fault::Value("may be given only once"));
+        }
+        let kinds: Option<Kinds> = value.split(',').map(Kind::named).collect();
+        self.kinds = kinds.ok_or(Fault::Value("names what is no type of FHIR R4"))?;
+        Ok(())
+    }
+
+    /// Restricts the plan to a compartment, whose id is `id`; false where there is no such
+    /// compartment.
+    pub fn within(&mut self, of: Kind, id: &Id) -> bool {
+        let filter = chain::compartment(of, id, self.kinds);
+        let found = filter.is_some();
+        self.filters.extend(filter);
+        found
+    }
+
+    /// The parameter `code` of what is searched: one that each of several types has in the same form.
     pub(super) fn param(&self, code: &str) -> Option<&'static Param> {
         match self.kind {
             Some(kind) => params::param(kind, code),
-            None => params::of_every_resource(code),
+            None if self.kinds == Kinds::ALL => params::of_every_resource(code),
+            None => {
+                let mut found = self.kinds.iter().map(|kind| params::param(kind, code));
+                let first = found.next()??;
+                let same = |param: Option<&Param>| param.is_some_and(|p| p.kind == first.kind);
+                // The parts of a composite, and what a code stands for, may differ.
+                (found.all(same) && first.kind != ParamType::Composite).then_some(first)
+            }
         }
     }
 
     fn unknown(&self, code: &str) -> Fault {
-        const LATER: [&str; 6] = ["_list", "_text", "_content", "_filter", "_query", "_type"];
-        let chain = code.split_once('.').map(|(first, _)| first);
-        if chain.is_some_and(|first| self.param(first).is_some()) {
-            return Fault::Unsupported("a chain");
-        }
+        const NEVER: [&str; 2] = ["_filter", "_query"];
         let known = self
             .kind
             .is_some_and(|kind| params::known_elsewhere(kind, code));
-        if known || LATER.contains(&code) {
+        if known || NEVER.contains(&code) {
             return Fault::Unsupported("this parameter");
         }
         Fault::Unknown
+    }
+
+    /// Whether a filter leads to other records.
+    pub fn leads_on(&self) -> bool {
+        fn on(test: &Test) -> bool {
+            match test {
+                Test::Chain(_) | Test::Has(_) => true,
+                Test::Not(test) | Test::Among(_, test) => on(test),
+                Test::Any(filters) => filters.iter().any(|filter| on(&filter.test)),
+                _ => false,
+            }
+        }
+        self.filters.iter().any(|filter| on(&filter.test))
     }
 }
 
@@ -214,6 +275,7 @@ pub(super) enum Use {
 }
 
 /// Why a parameter is refused.
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Fault {
     Unknown,
     TooLong,
@@ -260,7 +322,7 @@ impl Fault {
 impl SortKey {
     /// Whether a parameter can be an order.
     pub(super) fn sortable(kind: ParamType) -> bool {
-        !matches!(kind, ParamType::Number | ParamType::Quantity)
+        kind != ParamType::Composite
     }
 }
 

@@ -33,10 +33,7 @@ fn a_whole_query_is_read() {
         (10, Total::Accurate, None)
     );
     assert_eq!(plan.include[1].target, Kind::named("Patient"));
-    assert_eq!(
-        plan.revinclude[0].source,
-        Kind::named("Provenance").unwrap()
-    );
+    assert_eq!(plan.revinclude[0].source, Kind::named("Provenance"));
     let sort: Vec<_> = plan
         .sort
         .iter()
@@ -60,32 +57,143 @@ fn unknown_parameters_are_refused_or_dropped_when_lenient() {
     let plan = Plan::parse(kind, &pairs("ghost=1&name=a&ghost:exact=2"), options).unwrap();
     assert_eq!(plan.used, [("name".into(), "a".into())]);
     assert!(Plan::parse(kind, &pairs("name:text=x"), options).is_err());
+    assert!(Plan::parse(kind, &pairs("_has:Observation:ghost:code=2"), options).is_ok());
 }
 
 #[test]
 fn what_is_not_supported_says_so() {
     for query in [
-        "subject:Patient.name=x",
-        "subject.name=x",
-        "_has:Observation:patient:code=x",
-        "code:in=x",
-        "value-quantity=5",
-        "code-value-quantity=x$5",
-        "_content=x",
+        "subject:below=x",
+        "date:not=2026",
         "_security=R",
-        "_summary=true",
-        "_include=*",
-        "_include=Observation:*",
-        "_include:iterate=Observation:subject",
+        "_revinclude=*",
         "_contained=true",
-        "_sort=value-quantity",
-        "_list=x",
+        "_containedType=contained",
+        "_sort=code-value-quantity",
+        "_list=$current-problems",
+        "_filter=x",
+        "_query=x",
     ] {
         assert!(
             refused("Observation", query).ends_with("is not supported"),
             "{query}"
         );
     }
+    assert!(refused("Location", "near=1|2|3").ends_with("is not supported"));
+    assert!(refused("Bundle", "composition=x").ends_with("is not supported"));
+}
+
+#[test]
+fn chains_lead_to_a_filter_on_another_type() {
+    let one = |query: &str| parse("Observation", query).unwrap().filters.pop().unwrap();
+    let typed = one("subject:Patient.organization.name:exact=x");
+    assert_eq!(typed.param.code, "subject");
+    let Test::Chain(legs) = &typed.test else {
+        panic!()
+    };
+    assert_eq!(legs.len(), 1);
+    assert_eq!(legs[0].kinds, Kinds::of(&["Patient"]));
+    let Test::Chain(inner) = &legs[0].filter.test else {
+        panic!()
+    };
+    assert_eq!(inner[0].kinds, Kinds::of(&["Organization"]));
+    assert!(matches!(inner[0].filter.test, Test::String(_)));
+    // Without a type: each that has the parameter, those that are asked the same together.
+    let Test::Chain(legs) = one("subject.identifier=x").test else {
+        panic!()
+    };
+    assert_eq!(
+        (legs.len(), legs[0].kinds),
+        (1, Kinds::of(&["Device", "Group", "Location", "Patient"]))
+    );
+    let Test::Chain(legs) = one("subject.birthdate=2000").test else {
+        panic!()
+    };
+    assert_eq!(legs[0].kinds, Kinds::of(&["Patient"]));
+    assert!(parse("Observation", "subject._id=x").unwrap().leads_on());
+    assert!(!parse("Observation", "subject=x").unwrap().leads_on());
+    for query in [
+        "subject.ghost=x",
+        "code.text=x",
+        "subject:Ghost.name=x",
+        "subject:Practitioner.name=x",
+        "subject.birthdate=yesterday",
+        "encounter.part-of.part-of.part-of.part-of.part-of.part-of.part-of.part-of.status=x",
+    ] {
+        refused("Observation", query);
+    }
+}
+
+#[test]
+fn has_goes_back_over_a_reference_to_any_depth() {
+    let plan = parse(
+        "Patient",
+        "_has:Observation:patient:_has:AuditEvent:entity:agent=x",
+    )
+    .unwrap();
+    let filter = &plan.filters[0];
+    assert_eq!(
+        (filter.param.base.name(), filter.param.code),
+        ("Observation", "patient")
+    );
+    let Test::Has(inner) = &filter.test else {
+        panic!()
+    };
+    assert!(matches!(inner.test, Test::Has(_)));
+    let plan = parse("Observation", "subject:Patient._has:Group:member:_id=x").unwrap();
+    assert!(plan.leads_on());
+    for query in [
+        "_has:Observation:patient=x",
+        "_has:Observation:code:status=x",
+        "_has:Ghost:patient:code=x",
+        "_has:Coverage:class-type:status=active",
+        "_has:Group:managing-entity:code=x",
+        "_has:Observation:ghost:code=x",
+    ] {
+        refused("Patient", query);
+    }
+    let list = parse("Patient", "_list=a,List/b").unwrap();
+    assert_eq!(list.filters[0].param.base.name(), "List");
+}
+
+#[test]
+fn includes_follow_further_and_take_stars() {
+    let plan = parse(
+        "Observation",
+        "_include=*&_include:iterate=Patient:organization&_include=Observation:*:Patient&_revinclude:iterate=Provenance:target",
+    )
+    .unwrap();
+    let observation = Kind::named("Observation").unwrap();
+    assert_eq!(plan.include[0].source, Some(observation));
+    assert!(plan.include[0].params(observation).len() > 5);
+    assert!(plan.include[1].iterate && !plan.include[2].iterate);
+    let to_patients = plan.include[2].params(observation);
+    assert!(to_patients.iter().any(|param| param.code == "patient"));
+    assert!(to_patients.iter().all(|param| param.code != "encounter"));
+    assert!(plan.revinclude[0].iterate);
+}
+
+#[test]
+fn a_search_over_some_types_has_the_parameters_of_all_of_them() {
+    let parse = |query: &str| Plan::parse(None, &pairs(query), ParseOptions::default());
+    let plan = parse("_type=Patient,Practitioner&family=x&_elements=name").unwrap();
+    assert_eq!(plan.kinds, Kinds::of(&["Patient", "Practitioner"]));
+    assert!(parse("_type=Patient,Observation&family=x").is_err());
+    assert!(parse("_type=Ghost").is_err());
+    assert!(parse("_type=Patient&_type=Group").is_err());
+    refused("Patient", "_type=Patient");
+}
+
+#[test]
+fn a_compartment_is_any_of_its_parameters() {
+    let mut plan = parse("Observation", "code=x").unwrap();
+    let id = Id::parse("a").unwrap();
+    assert!(plan.within(Kind::named("Patient").unwrap(), &id));
+    let Test::Any(any) = &plan.filters[1].test else {
+        panic!()
+    };
+    assert_eq!(any.len(), 2);
+    assert!(!plan.within(Kind::named("Organization").unwrap(), &id));
 }
 
 #[test]

@@ -24,14 +24,17 @@ pub(super) fn parameter(
         None => (name, None),
     };
     let read: fn(&mut Plan, &str, ParseOptions) -> Result<Use, Fault> = match code {
-        "_include" => |plan, value, _| forward(plan, value),
-        "_revinclude" => |plan, value, _| backward(plan, value),
+        "_include" if modifier.is_some() => |plan, value, _| forward(plan, value, true),
+        "_include" => |plan, value, _| forward(plan, value, false),
+        "_revinclude" if modifier.is_some() => |plan, value, _| backward(plan, value, true),
+        "_revinclude" => |plan, value, _| backward(plan, value, false),
         "_count" => count,
         "_sort" => |plan, value, _| sort(plan, value),
         "_total" => |plan, value, _| total(plan, value),
         "_summary" => |plan, value, _| summary(plan, value),
         "_elements" => |plan, value, _| elements(plan, value),
-        "_contained" | "_containedType" => |_, _, _| Err(Fault::Unsupported("this parameter")),
+        "_contained" => |_, value, _| contained(value),
+        "_containedType" => |_, _, _| Err(Fault::Unsupported("this parameter")),
         "_format" | "_pretty" => |_, _, _| Ok(Use::Apart),
         CURSOR => |plan, value, _| cursor(plan, value),
         _ => return None,
@@ -42,7 +45,7 @@ pub(super) fn parameter(
             Err(Fault::Value("may be given only once"))
         }
         None => read(plan, value, options),
-        Some("iterate" | "recurse") if follows => Err(Fault::Unsupported("following further hops")),
+        Some("iterate" | "recurse") if follows => read(plan, value, options),
         Some(_) => Err(Fault::Value("takes no such modifier")),
     })
 }
@@ -65,7 +68,8 @@ fn sort(plan: &mut Plan, value: &str) -> Result<Use, Fault> {
         let Some(param) = plan.param(code) else {
             return Err(Fault::Value("names what is no search parameter here"));
         };
-        if !SortKey::sortable(param.kind) || param.code == params::SECURITY {
+        let never = [params::SECURITY, params::TEXT, params::CONTENT];
+        if !SortKey::sortable(param.kind) || never.contains(&param.code) {
             return Err(Fault::Unsupported("an order by such a parameter"));
         }
         plan.sort.push(SortKey { param, descending });
@@ -89,31 +93,43 @@ fn total(plan: &mut Plan, value: &str) -> Result<Use, Fault> {
 fn summary(plan: &mut Plan, value: &str) -> Result<Use, Fault> {
     plan.summary = Some(match value {
         "count" => Summary::Count,
+        "true" => Summary::True,
+        "text" => Summary::Text,
+        "data" => Summary::Data,
         "false" => Summary::False,
-        "true" | "text" | "data" => return Err(Fault::Unsupported("this kind of summary")),
         _ => return Err(Fault::Value("must be true, text, data, count or false")),
     });
     Ok(Use::Kept)
 }
 
+/// Contained records are never matches of their own.
+fn contained(value: &str) -> Result<Use, Fault> {
+    match value {
+        "false" => Ok(Use::Kept),
+        "true" | "both" => Err(Fault::Unsupported("a search for contained records")),
+        _ => Err(Fault::Value("must be true, false or both")),
+    }
+}
+
 fn elements(plan: &mut Plan, value: &str) -> Result<Use, Fault> {
-    let Some(kind) = plan.kind else {
-        return Err(Fault::Unsupported("a choice of elements across all types"));
-    };
-    let owner = SCHEMA.resource(kind).and_then(|owner| SCHEMA.owner(owner));
     for name in value.split(',') {
-        let choice =
-            |choice: Option<&str>| choice.and_then(|c| c.strip_suffix("[x]")) == Some(name);
-        let mut known = owner
-            .iter()
-            .flat_map(|owner| owner.elements())
-            .filter(|element| element.name == name || choice(element.choice))
-            .peekable();
-        if known.peek().is_none() {
+        let before = plan.elements.len();
+        for kind in plan.kinds.iter() {
+            let owner = SCHEMA.resource(kind).and_then(|owner| SCHEMA.owner(owner));
+            let choice =
+                |choice: Option<&str>| choice.and_then(|c| c.strip_suffix("[x]")) == Some(name);
+            let known = owner
+                .iter()
+                .flat_map(|owner| owner.elements())
+                .filter(|element| element.name == name || choice(element.choice));
+            plan.elements.extend(known.map(|element| element.name));
+        }
+        if plan.elements.len() == before {
             return Err(Fault::Value("names what is no element of this type"));
         }
-        plan.elements.extend(known.map(|element| element.name));
     }
+    let mut seen = std::collections::HashSet::new();
+    plan.elements.retain(|name| seen.insert(*name));
     Ok(Use::Kept)
 }
 
@@ -125,19 +141,32 @@ fn cursor(plan: &mut Plan, value: &str) -> Result<Use, Fault> {
     Ok(Use::Apart)
 }
 
-fn forward(plan: &mut Plan, value: &str) -> Result<Use, Fault> {
-    let include = include(value)?;
-    if plan.kind.is_some_and(|kind| kind != include.source) {
+fn forward(plan: &mut Plan, value: &str, iterate: bool) -> Result<Use, Fault> {
+    let mut include = include(value, iterate)?;
+    if include.source.is_none() && !iterate {
+        include.source = plan.kind;
+        if include.source.is_none() {
+            return Err(Fault::Unsupported("a star over all types"));
+        }
+    }
+    let elsewhere = |source| !iterate && !plan.kinds.has(source);
+    if include.source.is_some_and(elsewhere) {
         return Err(Fault::Value("begins at another type than the one searched"));
     }
     plan.include.push(include);
     limit(&plan.include)
 }
 
-fn backward(plan: &mut Plan, value: &str) -> Result<Use, Fault> {
-    let include = include(value)?;
-    let leads = |kind| include.param.targets.has(kind) && include.target.is_none_or(|t| t == kind);
-    if !plan.kind.is_none_or(leads) {
+fn backward(plan: &mut Plan, value: &str, iterate: bool) -> Result<Use, Fault> {
+    let include = include(value, iterate)?;
+    let Some(source) = include.source else {
+        return Err(Fault::Unsupported("a star for the type that refers"));
+    };
+    let leads = |kind| {
+        let mut params = include.params(source).into_iter();
+        params.any(|param| param.targets.has(kind)) && include.target.is_none_or(|t| t == kind)
+    };
+    if !iterate && !plan.kinds.iter().any(leads) {
         return Err(Fault::Value("never leads to the type searched"));
     }
     plan.revinclude.push(include);
@@ -151,13 +180,18 @@ fn limit(includes: &[Include]) -> Result<Use, Fault> {
     }
 }
 
-/// `Type:param[:Target]`.
-fn include(value: &str) -> Result<Include, Fault> {
+/// `*`, `Type:*` or `Type:param[:Target]`.
+fn include(value: &str, iterate: bool) -> Result<Include, Fault> {
     let parts: Vec<&str> = value.split(':').collect();
-    if parts.contains(&"*") {
-        return Err(Fault::Unsupported("a star"));
-    }
     let (source, code, target) = match *parts.as_slice() {
+        ["*"] => {
+            return Ok(Include {
+                source: None,
+                param: None,
+                target: None,
+                iterate,
+            });
+        }
         [source, code] => (source, code, None),
         [source, code, ""] => (source, code, None),
         [source, code, target] => (source, code, Some(target)),
@@ -169,12 +203,18 @@ fn include(value: &str) -> Result<Include, Fault> {
     };
     let source = Kind::named(source).ok_or(Fault::Value("names what is no type of FHIR R4"))?;
     let reference = |param: &&'static Param| param.kind == ParamType::Reference;
-    let param = params::param(source, code)
-        .filter(reference)
-        .ok_or(Fault::Value(
-            "names what is no reference parameter of that type",
-        ))?;
-    let kind = target.map(|name| Kind::named(name).filter(|kind| param.targets.has(*kind)));
+    let param = match code {
+        "*" => None,
+        code => Some(
+            params::param(source, code)
+                .filter(reference)
+                .ok_or(Fault::Value(
+                    "names what is no reference parameter of that type",
+                ))?,
+        ),
+    };
+    let points = |kind: &Kind| param.is_none_or(|param| param.targets.has(*kind));
+    let kind = target.map(|name| Kind::named(name).filter(points));
     let target = match kind {
         Some(None) => {
             return Err(Fault::Value(
@@ -185,8 +225,9 @@ fn include(value: &str) -> Result<Include, Fault> {
         None => None,
     };
     Ok(Include {
-        source,
+        source: Some(source),
         param,
         target,
+        iterate,
     })
 }

@@ -1,9 +1,13 @@
 //! The values of filters: alternatives, escapes, and each type's own form.
 
 use super::{
-    filter::{DateTest, Prefix, ReferenceTest, StringTest, Test, TokenTest},
-    fold::fold,
-    params::{ID, LAST_UPDATED, Param, ParamType},
+    filter::{
+        DateTest, Defined, Filter, Prefix, ReferenceTest, StringTest, Test, TokenTest, UriTest,
+    },
+    fold::{fold, words},
+    number::{NumberTest, QuantityTest, UnitTest},
+    params::{CONTENT, ID, LAST_UPDATED, Param, ParamType, TEXT},
+    unit::{Scale, UCUM},
 };
 use crate::fhir::{Id, Interval, Kind, Kinds, Target};
 
@@ -48,50 +52,192 @@ pub(super) fn test(
     base: Option<&str>,
 ) -> Result<Test, ValueFault> {
     if modifier == Some("missing") {
-        if [ID, LAST_UPDATED].contains(&param.code) {
-            return Err(Unsupported("the modifier :missing on this parameter"));
-        }
-        return match value {
-            "true" => Ok(Test::Missing(true)),
-            "false" => Ok(Test::Missing(false)),
-            _ => Err(Invalid("with :missing the value must be true or false")),
-        };
+        return missing(param, value);
     }
     let values = alternatives(value)?;
     match (param.kind, modifier) {
-        (ParamType::Token, None) if param.code == ID => Ok(Test::Id(
-            values
-                .iter()
-                .filter_map(|v| Id::parse(&unescape(v)))
-                .collect(),
-        )),
+        (ParamType::Token, modifier) => tokens(param, modifier, &values),
         (ParamType::Date, None) if param.code == LAST_UPDATED => {
             Ok(Test::LastUpdated(each(&values, date)?))
         }
-        (ParamType::Token, Some("not")) if param.code != ID => {
-            Ok(Test::NotToken(each(&values, token)?))
-        }
-        (ParamType::Token, None) => Ok(Test::Token(each(&values, token)?)),
         (ParamType::Date, None) => Ok(Test::Date(each(&values, date)?)),
-        (ParamType::String, None | Some("exact" | "contains")) => {
+        (ParamType::String, None) if [TEXT, CONTENT].contains(&param.code) => {
+            Ok(Test::Words(each(&values, |value| {
+                match words(&unescape(value)) {
+                    words if words.is_empty() => Err(Invalid("an empty value matches nothing")),
+                    words => Ok(words),
+                }
+            })?))
+        }
+        (ParamType::String, None | Some("exact" | "contains"))
+            if ![TEXT, CONTENT].contains(&param.code) =>
+        {
             Ok(Test::String(each(&values, |value| {
                 string(modifier, value)
             })?))
         }
+        (ParamType::Reference, Some("identifier")) => Ok(Test::Identifier(each(&values, token)?)),
         (ParamType::Reference, modifier) => {
             let kinds = reference_kinds(param, modifier)?;
             let read = |value: &str| Ok(reference(&unescape(value), kinds, base));
             Ok(Test::Reference(each(&values, read)?))
         }
-        (ParamType::Uri, None) => Ok(Test::Uri(each(&values, |v| Ok(unescape(v).into()))?)),
-        (ParamType::Number | ParamType::Quantity, None) => {
-            Err(Unsupported("search by a number or quantity"))
+        (ParamType::Uri, None | Some("above" | "below")) => {
+            let form = match modifier {
+                None => UriTest::Exact,
+                Some("below") => UriTest::Below,
+                Some(_) => UriTest::Above,
+            };
+            Ok(Test::Uri(each(&values, |v| Ok(form(unescape(v).into())))?))
+        }
+        (ParamType::Number, None) => {
+            let read = |value: &str| NumberTest::parse(value).ok_or(Invalid("must be a number"));
+            Ok(Test::Number(each(&values, read)?))
+        }
+        (ParamType::Quantity, None) => Ok(Test::Quantity(each(&values, quantity)?)),
+        (ParamType::Composite, None) => {
+            let read = |value: &str| composite(param, value, base);
+            Ok(Test::Composite(each(&values, read)?))
         }
         (_, Some(modifier)) if MODIFIERS.contains(&modifier) => {
             Err(Unsupported("this modifier on this parameter"))
         }
         _ => Err(Invalid("no such modifier in FHIR R4 for this parameter")),
     }
+}
+
+fn missing(param: &Param, value: &str) -> Result<Test, ValueFault> {
+    // What every record has, or what is made of others.
+    let never = [ID, LAST_UPDATED].contains(&param.code) || param.kind == ParamType::Composite;
+    if never {
+        return Err(Unsupported("the modifier :missing on this parameter"));
+    }
+    match value {
+        "true" => Ok(Test::Missing(true)),
+        "false" => Ok(Test::Missing(false)),
+        _ => Err(Invalid("with :missing the value must be true or false")),
+    }
+}
+
+fn tokens(
+    param: &'static Param,
+    modifier: Option<&str>,
+    values: &[&str],
+) -> Result<Test, ValueFault> {
+    if param.code == ID {
+        return match modifier {
+            None => {
+                let ids = values.iter().map(|value| unescape(value));
+                Ok(Test::Id(ids.filter_map(|id| Id::parse(&id)).collect()))
+            }
+            Some(modifier) if MODIFIERS.contains(&modifier) => {
+                Err(Unsupported("this modifier on this parameter"))
+            }
+            Some(_) => Err(Invalid("no such modifier in FHIR R4 for this parameter")),
+        };
+    }
+    Ok(match modifier {
+        None => Test::Token(each(values, token)?),
+        Some("not") => Test::Not(Box::new(Test::Token(each(values, token)?))),
+        Some("text") => Test::TokenText(each(values, |value| match fold(&unescape(value)) {
+            text if text.is_empty() => Err(Invalid("an empty value matches nothing")),
+            text => Ok(text),
+        })?),
+        Some("of-type") => Test::OfType(each(values, of_type)?),
+        Some("in") => Test::Defined(each(values, |value| {
+            Ok(Defined::In(unescape(value).into()))
+        })?),
+        Some("not-in") => {
+            let sets = each(values, |value| Ok(Defined::In(unescape(value).into())))?;
+            Test::Not(Box::new(Test::Defined(sets)))
+        }
+        Some("below") => Test::Defined(each(values, |value| {
+            let (system, code) = coded(value)?;
+            Ok(Defined::Below(system, code))
+        })?),
+        Some("above") => Test::Defined(each(values, |value| {
+            let (system, code) = coded(value)?;
+            Ok(Defined::Above(system, code))
+        })?),
+        Some(modifier) if MODIFIERS.contains(&modifier) => {
+            return Err(Unsupported("this modifier on this parameter"));
+        }
+        Some(_) => return Err(Invalid("no such modifier in FHIR R4 for this parameter")),
+    })
+}
+
+/// `system|code`, both given.
+fn coded(value: &str) -> Result<(Box<str>, Box<str>), ValueFault> {
+    match token(value)? {
+        TokenTest {
+            system: Some(Some(system)),
+            code: Some(code),
+        } => Ok((system, code)),
+        _ => Err(Invalid("this modifier takes system|code")),
+    }
+}
+
+/// `system|code|value` of an identifier: the type's system and code, and the value.
+fn of_type(value: &str) -> Result<TokenTest, ValueFault> {
+    match *split(value, '|').as_slice() {
+        [system, code, value] if ![system, code, value].contains(&"") => Ok(TokenTest {
+            system: Some(Some(type_of(&unescape(system), &unescape(code)))),
+            code: Some(unescape(value).into()),
+        }),
+        _ => Err(Invalid("with :of-type the value is system|code|value")),
+    }
+}
+
+/// The type of an identifier as one text.
+pub(super) fn type_of(system: &str, code: &str) -> Box<str> {
+    format!("{system}|{code}").into()
+}
+
+/// `number`, `number|system|code` or `number||unit`, with a prefix.
+fn quantity(value: &str) -> Result<QuantityTest, ValueFault> {
+    const FORM: ValueFault =
+        Invalid("a quantity is number, number|system|code or number||unit, with a prefix");
+    let parts = split(value, '|');
+    let (number, system, code) = match *parts.as_slice() {
+        [number] => (number, "", ""),
+        [number, system, code] => (number, system, code),
+        _ => return Err(FORM),
+    };
+    let number = NumberTest::parse(number).ok_or(FORM)?;
+    let (system, code) = (unescape(system), unescape(code));
+    let unit = match (&*system, &*code) {
+        ("", "") => UnitTest::Any,
+        ("", unit) => UnitTest::Said(unit.into()),
+        (_, "") => return Err(FORM),
+        (UCUM, code) => match Scale::of(code) {
+            Some(scale) => {
+                return Ok(QuantityTest {
+                    number: number.on(|value| scale.put(value)),
+                    unit: UnitTest::Scaled(scale.dimension),
+                });
+            }
+            None => UnitTest::Coded(UCUM.into(), code.into()),
+        },
+        (system, code) => UnitTest::Coded(system.into(), code.into()),
+    };
+    Ok(QuantityTest { number, unit })
+}
+
+/// `part$part`, each as its own parameter reads it.
+fn composite(
+    param: &'static Param,
+    value: &str,
+    base: Option<&str>,
+) -> Result<Vec<Filter>, ValueFault> {
+    let values = split(value, '$');
+    if values.len() != param.parts.len() {
+        return Err(Invalid("a composite is its parts with $ between them"));
+    }
+    let parts = param.of_parts().zip(values).map(|((param, _), value)| {
+        let test = test(param, None, value, base)?;
+        Ok(Filter { param, test })
+    });
+    parts.collect()
 }
 
 fn each<T>(
@@ -262,22 +408,73 @@ mod tests {
             ("Observation", "subject", Some("Practitioner"), "a"),
             ("Observation", "subject", Some("ghost"), "a"),
             ("Patient", "name", None, " "),
+            ("Patient", "_content", None, " - "),
+            ("Patient", "identifier", Some("of-type"), "s|c"),
+            ("Observation", "code", Some("below"), "c"),
+            ("Observation", "value-quantity", None, "5|mg"),
+            ("Observation", "value-quantity", None, "mg"),
+            ("Observation", "value-quantity", None, "5|s|"),
+            ("Observation", "code-value-quantity", None, "a"),
+            ("Observation", "code-value-quantity", None, "a$b$c"),
+            ("Observation", "code-value-quantity", None, "a$b"),
+            ("RiskAssessment", "probability", None, "x"),
         ] {
             let read = read(kind, code, modifier, value);
             assert!(matches!(read, Err(Invalid(_))), "{code} {value} {read:?}");
         }
         for (kind, code, modifier, value) in [
-            ("Observation", "code", Some("in"), "x"),
-            ("Observation", "code", Some("text"), "x"),
-            ("Observation", "value-quantity", None, "5"),
-            ("Observation", "subject", Some("identifier"), "x"),
+            ("Observation", "date", Some("not"), "2026"),
+            ("Observation", "value-string", Some("text"), "x"),
+            ("Observation", "subject", Some("below"), "x"),
             ("Observation", "_id", Some("not"), "x"),
+            (
+                "Observation",
+                "code-value-quantity",
+                Some("missing"),
+                "true",
+            ),
         ] {
             let read = read(kind, code, modifier, value);
             assert!(matches!(read, Err(Unsupported(_))), "{code} {read:?}");
         }
         let many = vec!["a"; ALTERNATIVES + 1].join(",");
         assert!(read("Observation", "code", None, &many).is_err());
+    }
+
+    #[test]
+    fn quantities_and_composites_are_read_by_their_parts() {
+        let unit = |value: &str| match read("Observation", "value-quantity", None, value) {
+            Ok(Test::Quantity(mut tests)) => tests.pop().unwrap().unit,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(unit("5.4"), UnitTest::Any);
+        assert_eq!(unit("gt5.4||mg"), UnitTest::Said("mg".into()));
+        assert_eq!(
+            unit("5|http://x|y"),
+            UnitTest::Coded("http://x".into(), "y".into())
+        );
+        assert_eq!(
+            unit("5|http://unitsofmeasure.org|mg"),
+            UnitTest::Scaled("g1".into())
+        );
+        assert_eq!(
+            unit("5|http://unitsofmeasure.org|TAB"),
+            UnitTest::Coded(UCUM.into(), "TAB".into())
+        );
+        let composite = read(
+            "Observation",
+            "code-value-quantity",
+            None,
+            "s|a\\$b$gt5||mg,x$1",
+        );
+        let Ok(Test::Composite(any)) = composite else {
+            panic!("{composite:?}")
+        };
+        assert_eq!((any.len(), any[0].len()), (2, 2));
+        let Test::Token(code) = &any[0][0].test else {
+            panic!()
+        };
+        assert_eq!(code[0].code.as_deref(), Some("a$b"));
     }
 
     #[test]

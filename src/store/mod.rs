@@ -79,9 +79,9 @@ pub struct Page {
 }
 
 /// The place of a record in an order: its sort value and its name.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Position {
-    /// The sort value; absent where the record has none.
+    /// The sort value, or the values of an order by several keys; absent where the record has none.
     pub value: Option<SortValue>,
     /// The type's number, where a page spans types.
     pub kind: i64,
@@ -90,12 +90,35 @@ pub struct Position {
 }
 
 /// A value to sort by.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(untagged)]
 #[allow(missing_docs, reason = "SQL's own kinds")]
 pub enum SortValue {
     Integer(i64),
+    Real(f64),
     Text(String),
+    /// Those of several keys.
+    Many(Vec<Option<SortValue>>),
+}
+
+impl Position {
+    /// The values of an order by so many keys.
+    pub fn values(&self, keys: usize) -> Vec<Option<SortValue>> {
+        match &self.value {
+            Some(SortValue::Many(values)) if keys != 1 => values.clone(),
+            value => vec![value.clone()],
+        }
+    }
+
+    /// The place of a record with these sort values.
+    pub fn of(mut values: Vec<Option<SortValue>>, kind: i64, id: String) -> Position {
+        let value = match values.len() {
+            0 => None,
+            1 => values.pop().flatten(),
+            _ => Some(SortValue::Many(values)),
+        };
+        Position { value, kind, id }
+    }
 }
 
 /// A change to one record.

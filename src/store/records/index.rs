@@ -8,8 +8,8 @@ use crate::{
     fhir::{Interval, Key, Resource, Target},
     label::{Labelled, Marks, Part},
     search::{
-        index::{IndexEntry, IndexValue, entries},
-        params::ParamId,
+        index::{IndexEntry, IndexValue, Span, TokenRole, entries},
+        params::{BESIDE, OF_TYPE, ParamId},
     },
     store::{
         StoreError,
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     rc::Rc,
 };
 
@@ -32,6 +32,8 @@ pub fn clear(write: &dyn Session, rid: i64) -> Result<(), StoreError> {
         "index_string",
         "index_reference",
         "index_uri",
+        "index_number",
+        "index_text",
         "part",
     ];
     write.clear(ALL, rid)
@@ -123,14 +125,14 @@ pub fn index(
     // Most records have no part of which labels speak.
     let parted = !labelled.parts.is_empty();
     let lasting = parted.then(|| Lasting::of(resource, labelled));
-    let mut rows = Index::default();
+    let mut rows = Index::of(rid, key);
     for entry in &found {
-        let of = values![rid, key.kind.number(), i64::from(entry.param.0)];
         let marks = lasting.as_ref().map(|lasting| lasting.marks(entry));
         for marks in marks.unwrap_or_else(|| vec![Marks::NONE]) {
-            rows.add(write, &of, &entry.value, marks)?;
+            rows.add(write, entry, marks)?;
         }
     }
+    rows.texts();
     rows.insert(write)
 }
 
@@ -280,37 +282,62 @@ impl Rows {
 
 /// The index entries of one record, by table.
 struct Index {
+    rid: i64,
+    kind: i64,
     token: Rows,
     date: Rows,
     string: Rows,
     reference: Rows,
     uri: Rows,
-}
-
-impl Default for Index {
-    fn default() -> Self {
-        Index {
-            token: Rows::of("index_token", 9),
-            date: Rows::of("index_date", 9),
-            string: Rows::of("index_string", 9),
-            reference: Rows::of("index_reference", 9),
-            uri: Rows::of("index_uri", 8),
-        }
-    }
+    number: Rows,
+    text: Rows,
+    /// Words by parameter and labels: those of all texts under the same labels are one row.
+    words: Vec<(ParamId, Marks, BTreeSet<Box<str>>)>,
 }
 
 impl Index {
+    fn of(rid: i64, key: &Key) -> Index {
+        Index {
+            rid,
+            kind: key.kind.number(),
+            token: Rows::of("index_token", 11),
+            date: Rows::of("index_date", 10),
+            string: Rows::of("index_string", 10),
+            reference: Rows::of("index_reference", 10),
+            uri: Rows::of("index_uri", 9),
+            number: Rows::of("index_number", 16),
+            text: Rows::of("index_text", 8),
+            words: Vec::new(),
+        }
+    }
+
     fn add(
         &mut self,
         write: &dyn Session,
-        of: &[Value],
-        value: &IndexValue,
+        entry: &IndexEntry,
         marks: Marks,
     ) -> Result<(), StoreError> {
-        let of = of.iter().cloned();
+        let IndexEntry {
+            param,
+            place,
+            value,
+            ..
+        } = entry;
+        let under = |param: u32| values![self.rid, self.kind, param, u32::from(*place)];
+        let of = under(param.0);
         match value {
-            IndexValue::Token { system, code, .. } => {
-                let said = values![system.as_deref(), &**code];
+            IndexValue::Token {
+                system,
+                code,
+                text,
+                role,
+            } => {
+                let of = under(match role {
+                    TokenRole::Plain | TokenRole::Logical => param.0,
+                    TokenRole::Typed => param.0 ^ OF_TYPE,
+                    TokenRole::Beside => param.0 ^ BESIDE,
+                });
+                let said = values![system.as_deref(), &**code, text.as_deref()];
                 self.token.add(of, &said, marks);
             }
             IndexValue::Date(Interval { start, end }) => {
@@ -324,17 +351,88 @@ impl Index {
                 let said = values![keys::locate(write, key)?, key.kind.number()];
                 self.reference.add(of, &said, marks);
             }
-            IndexValue::Uri(uri) => self.uri.add(of, &values![&**uri], marks),
-            // Searched with the next issue: numbers, quantities, references to elsewhere.
-            IndexValue::Reference(_) | IndexValue::Number(_) | IndexValue::Quantity { .. } => {}
+            IndexValue::Reference(
+                Target::Elsewhere(uri) | Target::Urn(uri) | Target::Conditional(uri),
+            )
+            | IndexValue::Uri(uri) => self.uri.add(of, &values![&**uri], marks),
+            // It is there, but no query can name it.
+            IndexValue::Reference(Target::Contained(id)) => {
+                self.uri.add(of, &values![format!("#{id}")], marks);
+            }
+            IndexValue::Number(span) => {
+                self.number.add(of, &numbers(span, [None; 3], None), marks);
+            }
+            IndexValue::Quantity {
+                span,
+                scaled,
+                system,
+                code,
+                unit,
+            } => {
+                let unit = [system.as_deref(), code.as_deref(), unit.as_deref()];
+                let said = numbers(span, unit, scaled.as_ref());
+                self.number.add(of, &said, marks);
+            }
+            IndexValue::Words(words) => {
+                let words = words.split(' ').filter(|word| !word.is_empty());
+                let words = words.map(Into::into);
+                let same = |(other, known, _): &&mut (ParamId, Marks, _)| {
+                    other == param && *known == marks
+                };
+                match self.words.iter_mut().find(same) {
+                    Some((.., all)) => all.extend(words),
+                    None => self.words.push((*param, marks, words.collect())),
+                }
+            }
         }
         Ok(())
     }
 
+    /// The rows of words, once all are known.
+    fn texts(&mut self) {
+        for (param, marks, words) in std::mem::take(&mut self.words) {
+            let mut all = String::new();
+            for word in words {
+                all.push(' ');
+                all.push_str(&word);
+            }
+            let of = values![self.rid, self.kind, param.0];
+            self.text.add(of, &values![all], marks);
+        }
+    }
+
     fn insert(self, write: &dyn Session) -> Result<(), StoreError> {
-        let all = [self.token, self.date, self.string, self.reference, self.uri];
+        let all = [
+            self.token,
+            self.date,
+            self.string,
+            self.reference,
+            self.uri,
+            self.number,
+            self.text,
+        ];
         all.into_iter().try_for_each(|rows| rows.insert(write))
     }
+}
+
+/// The columns of a number: as written, its unit, and on the scale of the unit's dimension. An open end
+/// is the last of all numbers.
+fn numbers(
+    span: &Span,
+    [system, code, unit]: [Option<&str>; 3],
+    scaled: Option<&(Span, Box<str>)>,
+) -> [Value; 8] {
+    let end = |value: f64| value.clamp(f64::MIN, f64::MAX);
+    values![
+        end(span.low),
+        end(span.high),
+        system,
+        code,
+        unit,
+        scaled.map(|(_, dimension)| &**dimension),
+        scaled.map(|(span, _)| end(span.low)),
+        scaled.map(|(span, _)| end(span.high)),
+    ]
 }
 
 /// What relations are derived from.

@@ -8,25 +8,30 @@ use super::{
     standing::{self, Names},
 };
 use crate::{
-    fhir::Key,
+    fhir::{Key, Kind, Kinds},
     gate::Sealed,
     policy::{
         Case, Lanes, Role, Settings, Standing, Towards,
         lanes::{lanes, nobody},
     },
     scope::Actions,
-    search::plan::{Plan, Summary, Total},
+    search::plan::{Include, Plan, Summary, Total},
     store::{
         Found, Page, Position, SortValue, StoreError,
-        query::{self, Order},
+        query::{self, Hop, Order},
         session::{Column, Session},
         sql::Sql,
         visible::Lens,
     },
 };
 
-/// The most records that one reverse include brings.
+use std::collections::HashSet;
+
+/// The most records that one include brings, in either direction.
 const INCLUDING: usize = 1000;
+
+/// Where includes that iterate stop.
+const ALONG: usize = 5000;
 
 /// The most patients whose lanes are written into a query.
 const GROUPED: usize = 5000;
@@ -73,7 +78,8 @@ pub fn search(
     let wanted = alone.then(|| query::patients_of(plan)).flatten();
     let lens = lens(read, case, settings, &names, wanted.as_deref())?;
     let mut page = Page::default();
-    if plan.total != Total::None || plan.summary == Some(Summary::Count) {
+    let counted = plan.summary == Some(Summary::Count) || plan.count == 0;
+    if plan.total != Total::None || counted {
         let mut unsorted = plan.clone();
         unsorted.sort.clear();
         page.total = Some(one_number(
@@ -81,33 +87,83 @@ pub fn search(
             &query::count(query::matching(&lens, &unsorted)),
         )?);
     }
-    if plan.summary == Some(Summary::Count) || plan.count == 0 {
+    if counted {
         return Ok(page);
     }
     let rids = fill(
         read,
         &mut page,
         query::matching(&lens, plan),
-        Order::of(plan),
+        &Order::of(plan),
         plan.count,
         from,
     )?;
-    let matched: Vec<i64> = rids.clone();
-    let mut included: Vec<i64> = Vec::new();
-    for include in &plan.include {
-        included.extend(numbers(read, &query::included(&lens, include, &matched))?);
-    }
-    for include in &plan.revinclude {
-        included.extend(numbers(
-            read,
-            &query::including(&lens, include, &matched, INCLUDING),
-        )?);
-    }
-    included.sort_unstable();
-    included.dedup();
-    included.retain(|rid| !matched.contains(rid));
-    seal(read, case, settings, &names, &matched, &included, &mut page)?;
+    let included = along(read, &lens, plan, &rids)?;
+    seal(read, case, settings, &names, &rids, &included, &mut page)?;
     Ok(page)
+}
+
+/// What comes along with the matches: each include from them, those that iterate from what came along
+/// too.
+fn along(
+    read: &dyn Session,
+    lens: &Lens,
+    plan: &Plan,
+    matched: &[i64],
+) -> Result<Vec<i64>, StoreError> {
+    let mut known: HashSet<i64> = matched.iter().copied().collect();
+    let mut all: Vec<i64> = Vec::new();
+    let mut from = matched.to_vec();
+    let mut first = true;
+    while !from.is_empty() && all.len() < ALONG {
+        let mut found: Vec<i64> = Vec::new();
+        let goes = |include: &&Include| first || include.iterate;
+        let kinds = if plan.include.iter().any(|include| include.source.is_none()) {
+            kinds_of(read, &from)?
+        } else {
+            Kinds::NONE
+        };
+        for include in plan.include.iter().filter(goes) {
+            for hop in hops(include, kinds) {
+                let sql = query::included(lens, hop, &from, INCLUDING);
+                found.extend(numbers(read, &sql)?);
+            }
+        }
+        for include in plan.revinclude.iter().filter(goes) {
+            for hop in hops(include, Kinds::NONE) {
+                let sql = query::including(lens, hop, &from, INCLUDING);
+                found.extend(numbers(read, &sql)?);
+            }
+        }
+        found.retain(|rid| known.insert(*rid));
+        all.extend(&found);
+        from = found;
+        first = false;
+    }
+    all.sort_unstable();
+    Ok(all)
+}
+
+/// The references that an include follows; where it names no type, from the types there are.
+fn hops(include: &Include, kinds: Kinds) -> Vec<Hop> {
+    let sources = match include.source {
+        Some(kind) => Kinds::NONE.with(kind),
+        None => kinds,
+    };
+    let params = sources.iter().flat_map(|kind| include.params(kind));
+    params
+        .map(|param| Hop {
+            param,
+            target: include.target,
+        })
+        .collect()
+}
+
+fn kinds_of(read: &dyn Session, rids: &[i64]) -> Result<Kinds, StoreError> {
+    let mut sql = Sql::text("SELECT DISTINCT kind FROM record WHERE ");
+    sql.add(Sql::numbers("rid", rids));
+    let kinds = numbers(read, &sql)?;
+    Ok(kinds.into_iter().filter_map(Kind::numbered).collect())
 }
 
 /// Everything of a patient's own, in the order of type and id.
@@ -135,7 +191,7 @@ pub fn everything(
         read,
         &mut page,
         query::everything(&lens, rid),
-        Order::Name,
+        &Order::Name,
         count,
         from,
     )?;
@@ -158,8 +214,8 @@ pub fn named(
     let lens = lens(read, case, settings, &names, None)?;
     let mut rids = Vec::new();
     for some in wanted.chunks(200) {
-        let sql = query::page(query::named(&lens, some), Order::Name, 200, None);
-        rids.extend(rows_of(read, &sql)?.into_iter().map(|row| row.rid));
+        let sql = query::page(query::named(&lens, some), &Order::Name, 200, None);
+        rids.extend(rows_of(read, &sql, 0)?.into_iter().map(|row| row.rid));
     }
     seal(read, case, settings, &names, &rids, &[], &mut page)?;
     Ok(page)
@@ -175,11 +231,12 @@ fn fill(
     read: &dyn Session,
     page: &mut Page,
     inner: Sql,
-    order: Order,
+    order: &Order,
     count: u16,
     from: Option<&Position>,
 ) -> Result<Vec<i64>, StoreError> {
-    let mut matched = rows_of(read, &query::page(inner, order, u32::from(count), from))?;
+    let sql = query::page(inner, order, u32::from(count), from);
+    let mut matched = rows_of(read, &sql, order.keys())?;
     if matched.len() > usize::from(count) {
         matched.truncate(usize::from(count));
         page.next = matched.last().map(|last| last.position.clone());
@@ -349,19 +406,21 @@ fn numbers(read: &dyn Session, sql: &Sql) -> Result<Vec<i64>, StoreError> {
     read.numbers(&sql.text, &sql.values)
 }
 
-fn rows_of(read: &dyn Session, sql: &Sql) -> Result<Vec<Matched>, StoreError> {
+/// The rows of a page in an order of so many keys.
+fn rows_of(read: &dyn Session, sql: &Sql, keys: usize) -> Result<Vec<Matched>, StoreError> {
     read.all(&sql.text, &sql.values, |row| {
+        let values = (0..keys).map(|key| {
+            Ok(match row.column(3 + key)? {
+                Column::Integer(value) => Some(SortValue::Integer(value)),
+                Column::Real(value) => Some(SortValue::Real(value)),
+                Column::Text(value) => Some(SortValue::Text(value.to_owned())),
+                _ => None,
+            })
+        });
+        let values = values.collect::<Result<Vec<_>, StoreError>>()?;
         Ok(Matched {
             rid: row.get(0)?,
-            position: Position {
-                kind: row.get(1)?,
-                id: row.get(2)?,
-                value: match row.column(3)? {
-                    Column::Integer(value) => Some(SortValue::Integer(value)),
-                    Column::Text(value) => Some(SortValue::Text(value.to_owned())),
-                    _ => None,
-                },
-            },
+            position: Position::of(values, row.get(1)?, row.get(2)?),
         })
     })
 }

@@ -182,7 +182,7 @@ fn steps(store: &SqliteStore, case: &Case, query: &str) -> Vec<String> {
             let wanted = query::patients_of(&plan);
             let settings = Settings::default();
             let lens = search::lens(read, case, settings, &names, wanted.as_deref())?;
-            let sql = query::page(query::matching(&lens, &plan), Order::of(&plan), 50, None);
+            let sql = query::page(query::matching(&lens, &plan), &Order::of(&plan), 50, None);
             let read: &dyn Session = read;
             let explained = format!("EXPLAIN QUERY PLAN {}", sql.text);
             read.all(&explained, &sql.values, |row| row.get(3))

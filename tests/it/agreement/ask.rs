@@ -235,7 +235,7 @@ fn case((role, purpose, user, organization, scopes, patient, state): Row) -> Cas
     }
 }
 
-const QUERIES: [&str; 58] = [
+const QUERIES: &[&str] = &[
     "Encounter?reason-code=F32.9,A56.01,B20",
     "Encounter?reason-code:not=F32.9&_sort=date",
     "Encounter?date=ge2026-09-01&_sort=-date",
@@ -294,11 +294,50 @@ const QUERIES: [&str; 58] = [
     "?_tag=t&_sort=_id",
     "?_lastUpdated=ge2026-11-20&_sort=_lastUpdated",
     "?_profile:missing=true",
+    // Chains and `_has` lead through what is seen only.
+    "Observation?encounter.reason-code=F32.9,A56.01,B20&_sort=-date,code",
+    "Condition?encounter:Encounter.participant:Practitioner.family=novak,lee",
+    "Condition?subject:Patient.birthdate=ge2000&_sort=code,-_id",
+    "Observation?subject.family=family&code:not=10351-5",
+    "ExplanationOfBenefit?claim.encounter.reason-code:missing=false",
+    "ExplanationOfBenefit?claim.care-team=novak&_sort=-created,_id",
+    "Coverage?beneficiary._has:Condition:patient:code=F32.9,F64.0",
+    "Patient?_has:Condition:patient:code=F32.9,F64.0,B20",
+    "Patient?_has:Encounter:patient:_has:Observation:encounter:code:missing=false&_sort=birthdate",
+    "Patient?_has:ExplanationOfBenefit:patient:care-team=novak",
+    "Practitioner?_has:Observation:performer:code=10351-5,8480-6",
+    "Encounter?_has:Condition:encounter:code:not=J45.909",
+    "Encounter?_has:DocumentReference:encounter:author=novak",
+    "Encounter?_list=l1,l2,l3&_sort=-date,-_id",
+    "Organization?_has:Encounter:service-provider:date=ge2026-01-01",
+    "List?item:Condition.code=F32.9,J45.909",
+    "Communication?encounter.date=ge2026-06-01",
+    // Includes that go on, and stars.
+    "Observation?_include=Observation:encounter&_include:iterate=Encounter:diagnosis",
+    "Condition?_include=*&_revinclude:iterate=Observation:encounter",
+    "Encounter?_include:iterate=*",
+    "ExplanationOfBenefit?_include=ExplanationOfBenefit:*",
+    "Patient?_id=b,c&_revinclude=Encounter:patient&_revinclude:iterate=Condition:encounter",
+    // Texts, identifiers, quantities, composites.
+    "Condition?code:text=a,b,d,m",
+    "Observation?_text=observation,a",
+    "Observation?value-quantity=gt1&_sort=-value-quantity",
+    "Observation?code-value-concept=10351-5$B20,10351-5$F32.9",
+    "Observation?component-code-value-quantity=8480-6$gt100",
+    "Patient?identifier:missing=true&_sort=-family,given",
+    "Encounter?participant:identifier=x",
+    "?_type=Observation,Condition&code=F32.9,10351-5&_sort=-code,_lastUpdated",
+    "?_type=Encounter,Procedure&patient=b&_has:Observation:encounter:code:missing=false",
+    "?_has:Provenance:target:_id=x",
+    "?_list=l1,l2",
+    "ExplanationOfBenefit?_content=novak",
+    "Encounter?_content=clinic,visit,depress",
 ];
 
 /// All queries, with what they ask.
 pub fn plans() -> Vec<(&'static str, Plan)> {
-    QUERIES.into_iter().map(|text| (text, plan(text))).collect()
+    let queries = QUERIES.iter();
+    queries.map(|text| (*text, plan(text))).collect()
 }
 
 fn plan(text: &str) -> Plan {

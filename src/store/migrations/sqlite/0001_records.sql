@@ -84,41 +84,61 @@ CREATE TABLE patient_state (
 );
 
 -- Search: one row an indexed value, with the labels of the element that it comes from.
+-- `place`: which entry of a list at the top of the record it comes from; parts of a composite go together
+-- where it is the same.
 CREATE TABLE index_token (
-    rid INTEGER NOT NULL, kind INTEGER NOT NULL, param INTEGER NOT NULL,
-    system TEXT, code TEXT NOT NULL,
+    rid INTEGER NOT NULL, kind INTEGER NOT NULL, param INTEGER NOT NULL, place INTEGER NOT NULL,
+    system TEXT, code TEXT NOT NULL, text TEXT,
     labels INTEGER NOT NULL, conditional INTEGER NOT NULL, protected INTEGER NOT NULL, c_protected INTEGER NOT NULL
 );
 CREATE INDEX index_token_by_value ON index_token (kind, param, code, rid);
 CREATE INDEX index_token_by_record ON index_token (rid, param);
 CREATE TABLE index_date (
-    rid INTEGER NOT NULL, kind INTEGER NOT NULL, param INTEGER NOT NULL,
+    rid INTEGER NOT NULL, kind INTEGER NOT NULL, param INTEGER NOT NULL, place INTEGER NOT NULL,
     low INTEGER NOT NULL, high INTEGER NOT NULL,
     labels INTEGER NOT NULL, conditional INTEGER NOT NULL, protected INTEGER NOT NULL, c_protected INTEGER NOT NULL
 );
 CREATE INDEX index_date_by_value ON index_date (kind, param, low, rid);
 CREATE INDEX index_date_by_record ON index_date (rid, param);
 CREATE TABLE index_string (
-    rid INTEGER NOT NULL, kind INTEGER NOT NULL, param INTEGER NOT NULL,
+    rid INTEGER NOT NULL, kind INTEGER NOT NULL, param INTEGER NOT NULL, place INTEGER NOT NULL,
     folded TEXT NOT NULL, exact TEXT NOT NULL,
     labels INTEGER NOT NULL, conditional INTEGER NOT NULL, protected INTEGER NOT NULL, c_protected INTEGER NOT NULL
 );
 CREATE INDEX index_string_by_value ON index_string (kind, param, folded, rid);
 CREATE INDEX index_string_by_record ON index_string (rid, param);
 CREATE TABLE index_reference (
-    rid INTEGER NOT NULL, kind INTEGER NOT NULL, param INTEGER NOT NULL,
+    rid INTEGER NOT NULL, kind INTEGER NOT NULL, param INTEGER NOT NULL, place INTEGER NOT NULL,
     target INTEGER NOT NULL, target_kind INTEGER NOT NULL,
     labels INTEGER NOT NULL, conditional INTEGER NOT NULL, protected INTEGER NOT NULL, c_protected INTEGER NOT NULL
 );
 CREATE INDEX index_reference_by_value ON index_reference (target, param, kind, rid);
 CREATE INDEX index_reference_by_record ON index_reference (rid, param);
 CREATE TABLE index_uri (
-    rid INTEGER NOT NULL, kind INTEGER NOT NULL, param INTEGER NOT NULL,
+    rid INTEGER NOT NULL, kind INTEGER NOT NULL, param INTEGER NOT NULL, place INTEGER NOT NULL,
     uri TEXT NOT NULL,
     labels INTEGER NOT NULL, conditional INTEGER NOT NULL, protected INTEGER NOT NULL, c_protected INTEGER NOT NULL
 );
 CREATE INDEX index_uri_by_value ON index_uri (kind, param, uri, rid);
 CREATE INDEX index_uri_by_record ON index_uri (rid, param);
+-- Numbers and quantities: as written, and where the unit is one of UCUM on the scale of its dimension.
+CREATE TABLE index_number (
+    rid INTEGER NOT NULL, kind INTEGER NOT NULL, param INTEGER NOT NULL, place INTEGER NOT NULL,
+    low REAL NOT NULL, high REAL NOT NULL,
+    system TEXT, code TEXT, unit TEXT,
+    dimension TEXT, s_low REAL, s_high REAL,
+    labels INTEGER NOT NULL, conditional INTEGER NOT NULL, protected INTEGER NOT NULL, c_protected INTEGER NOT NULL
+);
+CREATE INDEX index_number_by_value ON index_number (kind, param, low, rid);
+CREATE INDEX index_number_by_scale ON index_number (kind, param, dimension, s_low, rid);
+CREATE INDEX index_number_by_record ON index_number (rid, param);
+-- Words of longer texts (`_text`, `_content`), looked through record by record.
+CREATE TABLE index_text (
+    rid INTEGER NOT NULL, kind INTEGER NOT NULL, param INTEGER NOT NULL,
+    words TEXT NOT NULL,
+    labels INTEGER NOT NULL, conditional INTEGER NOT NULL, protected INTEGER NOT NULL, c_protected INTEGER NOT NULL
+);
+CREATE INDEX index_text_by_record ON index_text (rid, param);
 
 -- What the parts of a record reveal, each kind of part once.
 CREATE TABLE part (

@@ -1,0 +1,213 @@
+//! Filters that lead to other records: chains and `_has`
+//! (<https://hl7.org/fhir/R4/search.html#chaining>).
+
+use super::{
+    filter::{Filter, Leg, ReferenceTest, Test},
+    params::{self, ID, Param, ParamType, SECURITY},
+    plan::{Fault, ParseOptions},
+    values,
+};
+use crate::fhir::{Id, Kind, Kinds};
+
+/// Most hops of a chain.
+pub const HOPS: usize = 8;
+
+/// Most ways that an open chain (`subject.organization.name`) may branch into.
+const WAYS: usize = 64;
+
+/// The filter of a parameter of one of `kinds`; `param` finds a parameter by its code.
+pub(super) fn filter(
+    kinds: Kinds,
+    param: &dyn Fn(&str) -> Result<&'static Param, Fault>,
+    name: &str,
+    value: &str,
+    options: ParseOptions,
+    hops: usize,
+) -> Result<Filter, Fault> {
+    if hops > HOPS {
+        return Err(Fault::Value("leads over too many records"));
+    }
+    if let Some(rest) = name.strip_prefix("_has:") {
+        return has(kinds, rest, value, options, hops);
+    }
+    if let Some((head, rest)) = name.split_once('.') {
+        return chain(param, head, rest, value, options, hops);
+    }
+    let (code, modifier) = match name.split_once(':') {
+        Some((code, modifier)) => (code, Some(modifier)),
+        None => (name, None),
+    };
+    let param = param(code)?;
+    if param.code == SECURITY {
+        return Err(Fault::Unsupported("search by label"));
+    }
+    let test = values::test(param, modifier, value, options.base)?;
+    Ok(Filter { param, test })
+}
+
+/// The parameter `code` of a type.
+fn of(kind: Kind, code: &str) -> Result<&'static Param, Fault> {
+    params::param(kind, code).ok_or_else(|| {
+        if params::known_elsewhere(kind, code) {
+            Fault::Unsupported("this parameter")
+        } else {
+            Fault::Unknown
+        }
+    })
+}
+
+/// `reference[:Type].rest`.
+fn chain(
+    param: &dyn Fn(&str) -> Result<&'static Param, Fault>,
+    head: &str,
+    rest: &str,
+    value: &str,
+    options: ParseOptions,
+    hops: usize,
+) -> Result<Filter, Fault> {
+    let (code, named) = match head.split_once(':') {
+        Some((code, name)) => (code, Some(name)),
+        None => (head, None),
+    };
+    let param = param(code)?;
+    if param.kind != ParamType::Reference {
+        return Err(Fault::Value("chains over what is no reference"));
+    }
+    let kinds = match named {
+        None => param.targets,
+        Some(name) => match Kind::named(name) {
+            Some(kind) if param.targets.has(kind) => Kinds::NONE.with(kind),
+            _ => {
+                return Err(Fault::Value(
+                    "chains to a type that the parameter never points at",
+                ));
+            }
+        },
+    };
+    let mut legs: Vec<Leg> = Vec::new();
+    let mut fault = Fault::Unknown;
+    for kind in kinds.iter() {
+        let here = |code: &str| of(kind, code);
+        match filter(
+            Kinds::NONE.with(kind),
+            &here,
+            rest,
+            value,
+            options,
+            hops + 1,
+        ) {
+            Ok(filter) => join(&mut legs, kind, filter),
+            Err(Fault::Unknown) => {}
+            Err(other) => fault = other,
+        }
+    }
+    match legs.len() {
+        0 => Err(fault),
+        1..=WAYS => Ok(Filter {
+            param,
+            test: Test::Chain(legs),
+        }),
+        _ => Err(Fault::Value("leads to too many types; name one")),
+    }
+}
+
+/// Adds a leg; where another type is asked the same, they are one.
+fn join(legs: &mut Vec<Leg>, kind: Kind, filter: Filter) {
+    let same = |leg: &&mut Leg| {
+        leg.filter.test == filter.test && leg.filter.param.id == filter.param.id
+            // What a `_has` comes from is told by its parameter's type; a label's by its element.
+            && (leg.filter.param.base == filter.param.base || !matches!(filter.test, Test::Has(_)))
+            && leg.filter.param.kind == filter.param.kind
+    };
+    match legs.iter_mut().find(same) {
+        Some(leg) => leg.kinds = leg.kinds.with(kind),
+        None => legs.push(Leg {
+            kinds: Kinds::NONE.with(kind),
+            filter: Box::new(filter),
+        }),
+    }
+}
+
+/// `Type:reference:rest`, after `_has:`.
+fn has(
+    kinds: Kinds,
+    rest: &str,
+    value: &str,
+    options: ParseOptions,
+    hops: usize,
+) -> Result<Filter, Fault> {
+    const FORM: Fault = Fault::Value("must be _has:Type:reference:parameter");
+    let mut parts = rest.splitn(3, ':');
+    let (Some(kind), Some(by), Some(rest)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(FORM);
+    };
+    let kind = Kind::named(kind).ok_or(Fault::Value("names what is no type of FHIR R4"))?;
+    let by = of(kind, by)?;
+    if by.kind != ParamType::Reference {
+        return Err(Fault::Value("_has goes back over what is no reference"));
+    }
+    if by.targets.both(kinds).is_empty() {
+        return Err(Fault::Value("never leads to the type searched"));
+    }
+    let here = |code: &str| of(kind, code);
+    let inner = filter(
+        Kinds::NONE.with(kind),
+        &here,
+        rest,
+        value,
+        options,
+        hops + 1,
+    )?;
+    Ok(Filter {
+        param: by,
+        test: Test::Has(Box::new(inner)),
+    })
+}
+
+/// `_list`: what the List of that id holds.
+pub(super) fn list(value: &str) -> Result<Filter, Fault> {
+    let kind = Kind::named("List").ok_or(Fault::Unknown)?;
+    if value.starts_with('$') {
+        return Err(Fault::Unsupported("a list that the server would make"));
+    }
+    let ids: Option<Vec<Id>> = value
+        .split(',')
+        .map(|id| Id::parse(id.strip_prefix("List/").unwrap_or(id)))
+        .collect();
+    let ids = ids.ok_or(Fault::Value("must be the id of a List"))?;
+    Ok(Filter {
+        param: of(kind, "item")?,
+        test: Test::Has(Box::new(Filter {
+            param: of(kind, ID)?,
+            test: Test::Id(ids),
+        })),
+    })
+}
+
+/// What a compartment holds of the types `kinds`; `None` where there is no such compartment.
+pub(super) fn compartment(of: Kind, id: &Id, kinds: Kinds) -> Option<Filter> {
+    let mut any: Vec<(Kinds, Filter)> = Vec::new();
+    for kind in kinds.iter() {
+        for param in params::compartment(of, kind)? {
+            let test = match param.code {
+                ID => Test::Id(vec![id.clone()]),
+                _ => Test::Reference(vec![ReferenceTest::Local {
+                    kinds: Kinds::NONE.with(of),
+                    id: id.clone(),
+                }]),
+            };
+            match any.iter_mut().find(|(_, known)| known.param.id == param.id) {
+                Some((kinds, _)) => *kinds = kinds.with(kind),
+                None => any.push((Kinds::NONE.with(kind), Filter { param, test })),
+            }
+        }
+    }
+    let any = any.into_iter().map(|(kinds, filter)| Filter {
+        param: filter.param,
+        test: Test::Among(kinds, Box::new(filter.test)),
+    });
+    Some(Filter {
+        param: params::of_every_resource(ID)?,
+        test: Test::Any(any.collect()),
+    })
+}
