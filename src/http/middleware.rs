@@ -14,7 +14,7 @@
 //! 9. **Failure**: its cause is logged once, with the request id; errors that axum made itself become
 //!    OperationOutcomes.
 //! 10. **Headers**: `Cache-Control: no-store`, `X-Content-Type-Options`, the content type,
-//!    `X-Request-Id`: on every reply, errors included.
+//!     `X-Request-Id`: on every reply, errors included.
 //! 11. **Metrics**: last, so that they count what was sent.
 //!
 //! A client's own rate is not here: it is taken where the client is known (`rate`, called by the
