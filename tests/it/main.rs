@@ -26,6 +26,7 @@ mod labels;
 mod matrix;
 mod official;
 mod oracle;
+mod postgres;
 mod server;
 mod shapes;
 mod silence;
