@@ -54,6 +54,8 @@ pub fn api(config: &Config, opened: Opened) -> Result<Api, Trouble> {
         depth: config.limits.json_depth,
         nodes: config.limits.json_nodes,
     };
+    let longest = std::time::Duration::from_secs(config.limits.request_seconds);
+    opened.store.limit(longest);
     Ok(Api::new(Shared {
         service: Service {
             store: opened.store,

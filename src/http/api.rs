@@ -2,7 +2,12 @@
 //! interaction's answer becomes a reply.
 
 use super::{
-    Failure, RequestId, extract::Bearer, failure::Challenge, negotiate::FHIR_JSON, rate::Rates,
+    Failure, RequestId,
+    extract::Bearer,
+    failure::Challenge,
+    negotiate::FHIR_JSON,
+    rate::Rates,
+    refused::{Denied, is_left},
     router::Act,
 };
 use crate::{
@@ -171,7 +176,14 @@ const WARNING: HeaderName = HeaderName::from_static("warning");
 pub fn reply(question: &Question, answer: Result<Answer, Refusal>) -> Response {
     let mut response = match answer {
         Ok(answer) => answered(answer),
-        Err(refusal) => Failure::from(refusal).into_response(),
+        Err(refusal) => {
+            let left = is_left(&refusal);
+            let mut response = Failure::from(refusal).into_response();
+            if left {
+                response.extensions_mut().insert(Denied(question.clone()));
+            }
+            response
+        }
     };
     if matches!(question.case.purpose, Purpose::Treat | Purpose::Etreat) {
         response.headers_mut().insert(WARNING, WITHHELD);

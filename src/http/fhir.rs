@@ -5,6 +5,7 @@ use super::{
     Failure,
     api::{Api, Asker, reply},
     extract::{AtRecord, AtType, AtVersion, FormBody, JsonBody},
+    refused::Refusals,
     router::{Act, Mount},
     write,
 };
@@ -29,7 +30,9 @@ type Pairs = [(String, String)];
 /// Puts the handlers of `/fhir` on.
 #[must_use]
 pub fn mount(mount: Mount, api: &Api) -> Mount {
+    let parts = api.parts();
     let mount = mount
+        .telling(Refusals::to(&parts.log, parts.clock))
         .on(Act::Read, read, api.clone())
         .on(Act::Vread, vread, api.clone())
         .on(Act::HistoryInstance, history, api.clone())

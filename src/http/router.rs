@@ -293,6 +293,13 @@ impl Mount {
         self
     }
 
+    /// Puts refused access on the audit chain, from now on.
+    #[must_use]
+    pub fn telling(self, refusals: super::refused::Refusals) -> Mount {
+        self.edge.tell(refusals);
+        self
+    }
+
     /// The rows that have a handler: what the CapabilityStatement may list.
     pub fn served(&self) -> &[&'static Route] {
         &self.served

@@ -104,19 +104,29 @@ impl<S: Store, J: Journal> Service<S, J> {
     ) -> Result<(Answer, bool), Refusal> {
         let question = of_entry(question, &step);
         let done = self.act(reads, &question, step, wanted).await;
-        // The others have their entry: they were answered, or are a ghost.
+        self.noted(&question, &done).await?;
+        done
+    }
+
+    /// The audit entry of an entry that was refused; the others have theirs: they were answered, or are
+    /// a ghost.
+    pub(super) async fn noted<T: Sync>(
+        &self,
+        question: &Question,
+        done: &Result<T, Refusal>,
+    ) -> Result<(), Refusal> {
         if let Err(
             refusal @ (Refusal::Forbidden(_)
             | Refusal::Invalid(_)
             | Refusal::Unprocessable(_)
             | Refusal::Conflict
             | Refusal::PreconditionFailed),
-        ) = &done
+        ) = done
         {
             let entry = Entry::of(&question.case, &question.asked, refusal.status());
             self.journal.record(entry).await?;
         }
-        done
+        Ok(())
     }
 
     async fn act(
@@ -167,7 +177,6 @@ impl<S: Store, J: Journal> Service<S, J> {
 
 /// The question that an entry asks.
 pub(super) fn of_entry(question: &Question, step: &Step) -> Question {
-    let conditional = step.at.condition().is_some();
     let (interaction, target) = match step.verb {
         Verb::Get | Verb::Head => {
             let query = &*step.at.query;
@@ -180,7 +189,6 @@ pub(super) fn of_entry(question: &Question, step: &Step) -> Question {
         Verb::Patch => ("patch", step.at.path.to_string()),
         Verb::Delete => ("delete", step.at.path.to_string()),
     };
-    let _ = conditional;
     Question {
         case: question.case.clone(),
         asked: Asked {
@@ -230,8 +238,8 @@ impl Responses {
 
     /// An answer with its body, where it has one.
     pub(super) fn answered(&mut self, answer: &Answer) {
-        let body = Some(&answer.body).filter(|body| !body.is_empty());
-        self.written(answer, body);
+        let body = &answer.body;
+        self.written(answer, (!body.is_empty()).then_some(body));
     }
 
     /// What became of a write, with the record where it was asked for.

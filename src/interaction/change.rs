@@ -398,7 +398,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         let case = &question.case;
         let history = self
             .store
-            .versions(case, self.settings, key, Begin::Newest, 1)
+            .versions(case, self.settings, key, &Begin::Newest, 1)
             .await?;
         let known = history.is_some_and(|history| {
             history.is_deleted

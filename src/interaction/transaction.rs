@@ -350,7 +350,9 @@ impl<S: Store, J: Journal> Service<S, J> {
     ) -> Result<(), Refusal> {
         if step.verb >= Verb::Get {
             let asked = of_entry(question, step);
-            match reads.get(&asked, &step.at).await {
+            let done = reads.get(&asked, &step.at).await;
+            self.noted(&asked, &done).await?;
+            match done {
                 Ok(answer) if step.verb == Verb::Get => responses.answered(&answer),
                 Ok(answer) => responses.written(&answer, None),
                 Err(refusal @ (Refusal::Journal(_) | Refusal::Store(_))) => return Err(refusal),

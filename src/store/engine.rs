@@ -13,6 +13,7 @@ use crate::{
     policy::{Case, Settings},
     search::plan::Plan,
 };
+use std::time::Duration;
 
 /// The store of records. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -44,6 +45,13 @@ impl Engine {
         match self {
             Engine::Sqlite(store) => store.ask(question),
             Engine::Postgres(store) => store.ask_now(question),
+        }
+    }
+
+    /// How long a question may take. PostgreSQL stops its own (`statement_timeout`).
+    pub fn limit(&self, longest: Duration) {
+        if let Engine::Sqlite(store) = self {
+            store.limit(longest);
         }
     }
 
@@ -167,7 +175,7 @@ impl Store for Engine {
         case: &Case,
         settings: Settings,
         key: &Key,
-        from: Begin<'_>,
+        from: &Begin,
         count: u16,
     ) -> Result<Option<History>, StoreError> {
         match self {
@@ -175,22 +183,9 @@ impl Store for Engine {
                 store.ask(|read| history::versions(read, case, settings, key, from, count))
             }
             Engine::Postgres(store) => {
-                let (case, key) = (case.clone(), key.clone());
-                let named = match from {
-                    Begin::Named(version) => Some(version.to_owned()),
-                    Begin::Newest | Begin::Below(_) => None,
-                };
-                let below = match from {
-                    Begin::Below(seq) => Some(seq),
-                    Begin::Newest | Begin::Named(_) => None,
-                };
+                let (case, key, from) = (case.clone(), key.clone(), from.clone());
                 let question = move |read: &Snapshot<'_>| {
-                    let from = match (&named, below) {
-                        (Some(version), _) => Begin::Named(version),
-                        (None, Some(seq)) => Begin::Below(seq),
-                        (None, None) => Begin::Newest,
-                    };
-                    history::versions(read, &case, settings, &key, from, count)
+                    history::versions(read, &case, settings, &key, &from, count)
                 };
                 store.ask(question).await
             }

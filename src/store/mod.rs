@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod engine;
+pub(crate) mod long;
 pub mod postgres;
 pub mod query;
 pub(crate) mod records;
@@ -91,12 +92,12 @@ pub struct History {
 }
 
 /// From where versions of a record are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Begin<'a> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begin {
     /// From the newest.
     Newest,
     /// From the newest one of this version id, of either face.
-    Named(&'a str),
+    Named(Box<str>),
     /// From the one before this number.
     Below(i64),
 }
@@ -284,7 +285,7 @@ pub trait Store: Send + Sync {
         case: &Case,
         settings: Settings,
         key: &Key,
-        from: Begin<'_>,
+        from: &Begin,
         count: u16,
     ) -> impl Future<Output = Result<Option<History>, StoreError>> + Send;
 

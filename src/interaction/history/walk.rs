@@ -85,10 +85,10 @@ impl<S: Store, J: Journal> Service<S, J> {
         enough: impl Fn(&[Seen]) -> bool + Send,
     ) -> Result<Option<Vec<Seen>>, Refusal> {
         let case = &question.case;
-        let mut begin = after.map_or(Begin::Newest, Begin::Named);
+        let mut begin = after.map_or(Begin::Newest, |version| Begin::Named(version.into()));
         let mut walk = Walk::default();
         loop {
-            let history = self.store.versions(case, self.settings, key, begin, CHUNK);
+            let history = self.store.versions(case, self.settings, key, &begin, CHUNK);
             let Some(history) = history.await? else {
                 return Ok(None);
             };

@@ -83,7 +83,7 @@ pub fn versions(
     case: &Case,
     settings: Settings,
     key: &Key,
-    from: Begin<'_>,
+    from: &Begin,
     count: u16,
 ) -> Result<Option<History>, StoreError> {
     let names = read.names(&case.requester)?;
@@ -110,12 +110,12 @@ pub fn versions(
     };
     let below = match from {
         Begin::Newest => i64::MAX,
-        Begin::Below(seq) => seq,
+        Begin::Below(seq) => *seq,
         Begin::Named(version) => {
             let sql = "SELECT MAX(seq) FROM (SELECT seq FROM record WHERE rid = ?1 AND (version = ?2 OR h_version = ?2) \
                        UNION ALL SELECT seq FROM version WHERE rid = ?1 AND (version = ?2 OR h_version = ?2)) m";
             let found: Option<i64> =
-                session(read).one(sql, &values![rid, version], |row| row.get(0))?;
+                session(read).one(sql, &values![rid, &**version], |row| row.get(0))?;
             found.map_or(0, |seq| seq.saturating_add(1))
         }
     };

@@ -15,14 +15,14 @@ CREATE TABLE locator (
 
 -- The current version of each record: what decisions ask, and the two faces ready to send.
 CREATE TABLE record (
-    rid           BIGINT PRIMARY KEY REFERENCES locator (rid),
+    rid           BIGINT PRIMARY KEY,
     kind          BIGINT NOT NULL,
-    id            TEXT COLLATE "C"    NOT NULL,
+    id            TEXT COLLATE "C" NOT NULL,
     seq           BIGINT NOT NULL,
     deleted       BIGINT NOT NULL,
-    version       TEXT COLLATE "C"    NOT NULL,
+    version       TEXT COLLATE "C" NOT NULL,
     updated       BIGINT NOT NULL,
-    h_version     TEXT COLLATE "C"    NOT NULL,
+    h_version     TEXT COLLATE "C" NOT NULL,
     h_updated     BIGINT NOT NULL,
     h_hash        BIGINT NOT NULL,
     labels        BIGINT NOT NULL,
@@ -44,12 +44,12 @@ CREATE TABLE record (
     organization  BIGINT,
     subjects      BIGINT NOT NULL,
     derived       BIGINT NOT NULL,
-    parts         TEXT COLLATE "C"    NOT NULL,
-    body          BYTEA    NOT NULL,
+    parts         TEXT COLLATE "C" NOT NULL,
+    body          BYTEA NOT NULL,
     h_body        BYTEA
 );
-CREATE INDEX record_by_time ON record (updated);
 CREATE INDEX record_by_kind ON record (kind, id);
+CREATE INDEX record_by_time ON record (updated);
 
 -- What a record was: every version but the current one, with what held of it then and the version
 -- that its household face had. `patients` are the numbers of whose record it was, with commas.
@@ -57,9 +57,9 @@ CREATE TABLE version (
     rid          BIGINT NOT NULL,
     seq          BIGINT NOT NULL,
     deleted      BIGINT NOT NULL,
-    version      TEXT COLLATE "C"    NOT NULL,
+    version      TEXT COLLATE "C" NOT NULL,
     updated      BIGINT NOT NULL,
-    h_version    TEXT COLLATE "C"    NOT NULL,
+    h_version    TEXT COLLATE "C" NOT NULL,
     h_updated    BIGINT NOT NULL,
     labels       BIGINT NOT NULL,
     conditional  BIGINT NOT NULL,
@@ -70,9 +70,9 @@ CREATE TABLE version (
     served_to    BIGINT,
     author       BIGINT,
     organization BIGINT,
-    patients     TEXT COLLATE "C"    NOT NULL,
-    parts        TEXT COLLATE "C"    NOT NULL,
-    body         BYTEA    NOT NULL,
+    patients     TEXT COLLATE "C" NOT NULL,
+    parts        TEXT COLLATE "C" NOT NULL,
+    body         BYTEA NOT NULL,
     UNIQUE (rid, seq)
 );
 CREATE INDEX version_by_time ON version (updated, rid);
@@ -142,7 +142,6 @@ CREATE TABLE index_uri (
 );
 CREATE INDEX index_uri_by_value ON index_uri (kind, param, uri, rid);
 CREATE INDEX index_uri_by_record ON index_uri (rid, param);
-
 -- Numbers and quantities: as written, and where the unit is one of UCUM on the scale of its dimension.
 CREATE TABLE index_number (
     rid BIGINT NOT NULL, kind BIGINT NOT NULL, param BIGINT NOT NULL, place BIGINT NOT NULL,
