@@ -34,7 +34,8 @@ fn issues(reply: &Reply) -> Vec<String> {
 }
 
 fn condition() -> Value {
-    json!({"resourceType": "Condition", "subject": {"reference": "Patient/rivera-maya"},
+    json!({"resourceType": "Condition", "text": {"status": "generated", "div": "<div xmlns=\"http://www.w3.org/1999/xhtml\">x</div>"},
+        "subject": {"reference": "Patient/rivera-maya"},
         "clinicalStatus": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/condition-clinical", "code": "active"}]},
         "code": {"text": "zqvalid"}})
 }
