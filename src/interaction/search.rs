@@ -134,6 +134,4 @@ impl<S: Store, J: Journal> Service<S, J> {
     }
 }
 
-pub(crate) fn invalid(text: &str) -> Refusal {
-    Refusal::Invalid(vec![Issue::new(IssueType::Invalid, text)])
-}
+pub(crate) use super::refusal::invalid;

@@ -60,7 +60,7 @@ async fn twin(full: &Server, token: &str, section: &str) -> Server {
 }
 
 /// A reply without versions, times and cursors.
-fn bare(reply: &Reply) -> String {
+pub fn bare(reply: &Reply) -> String {
     let mut text = format!("{} {}\n", reply.status, reply.header("content-type"));
     match serde_json::from_slice::<Value>(&reply.body) {
         Ok(mut body) => {
@@ -81,6 +81,9 @@ fn strip(value: &mut Value) {
                     meta.remove(name);
                 }
             }
+            // In the response of a history's entry.
+            members.remove("etag");
+            members.remove("lastModified");
             members.values_mut().for_each(strip);
         }
         Value::String(text) if text.starts_with(PUBLIC) => {

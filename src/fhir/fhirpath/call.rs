@@ -29,7 +29,7 @@ impl<'n> Eval<'_, 'n> {
         match function {
             Function::Empty => out.push(boolean(input.is_empty())),
             Function::Exists | Function::All => {
-                out.push(boolean(self.some(function, &input, arguments)?));
+                out.push(boolean(self.some(function, &input, arguments, scope)?));
             }
             Function::AllTrue | Function::AnyTrue | Function::AllFalse | Function::AnyFalse => {
                 out.push(boolean(verdict(function, &input)?));
@@ -38,7 +38,7 @@ impl<'n> Eval<'_, 'n> {
             Function::Not => out.extend(truth(&input)?.map(|truth| boolean(!truth))),
             Function::Where => {
                 if let Some(criteria) = arguments.first() {
-                    self.each(&input, criteria, |item, found| {
+                    self.each(&input, criteria, scope, |item, found| {
                         if truth(&found)? == Some(true) {
                             out.push(item.clone());
                         }
@@ -48,13 +48,13 @@ impl<'n> Eval<'_, 'n> {
             }
             Function::Select => {
                 if let Some(projection) = arguments.first() {
-                    self.each(&input, projection, |_, found| {
+                    self.each(&input, projection, scope, |_, found| {
                         out.extend(found);
                         Ok(true)
                     })?;
                 }
             }
-            Function::Repeat => self.repeat(input, arguments, out)?,
+            Function::Repeat => self.repeat(input, arguments, scope, out)?,
             Function::Aggregate => self.aggregate(&input, arguments, scope, out)?,
             Function::Single => out.extend(single(&input)?.cloned()),
             Function::First => out.extend(input.into_iter().next()),
@@ -73,7 +73,7 @@ impl<'n> Eval<'_, 'n> {
             | Function::Exclude
             | Function::Union
             | Function::Combine => self.sets(function, input, arguments, scope, out)?,
-            Function::Iif => self.iif(&input, arguments, out)?,
+            Function::Iif => self.iif(&input, arguments, scope, out)?,
             Function::To(form) => out.extend(self.to(form, &input, arguments, scope)?),
             Function::ConvertsTo(form) => {
                 if !input.is_empty() {
@@ -123,13 +123,14 @@ impl<'n> Eval<'_, 'n> {
         function: Function,
         input: &[Item<'n>],
         arguments: &'n [Expr],
+        scope: Scope<'_, 'n>,
     ) -> Result<bool, EvalError> {
         let Some(criteria) = arguments.first() else {
             return Ok(!input.is_empty());
         };
         let all = function == Function::All;
         let mut verdict = all;
-        self.each(input, criteria, |_, found| {
+        self.each(input, criteria, scope, |_, found| {
             let met = truth(&found)? == Some(true);
             if met != all {
                 verdict = met;
@@ -139,7 +140,13 @@ impl<'n> Eval<'_, 'n> {
         Ok(verdict)
     }
 
-    fn repeat(&self, input: Vec<Item<'n>>, arguments: &'n [Expr], out: &mut Vec<Item<'n>>) -> Done {
+    fn repeat(
+        &self,
+        input: Vec<Item<'n>>,
+        arguments: &'n [Expr],
+        scope: Scope<'_, 'n>,
+        out: &mut Vec<Item<'n>>,
+    ) -> Done {
         let Some(projection) = arguments.first() else {
             return Ok(());
         };
@@ -147,7 +154,7 @@ impl<'n> Eval<'_, 'n> {
         let mut next = input;
         while !next.is_empty() {
             let mut found = Vec::new();
-            self.each(&next, projection, |_, items| {
+            self.each(&next, projection, scope, |_, items| {
                 found.extend(items);
                 Ok(true)
             })?;
@@ -251,11 +258,16 @@ impl<'n> Eval<'_, 'n> {
         Ok(())
     }
 
-    fn iif(&self, input: &[Item<'n>], arguments: &'n [Expr], out: &mut Vec<Item<'n>>) -> Done {
+    fn iif(
+        &self,
+        input: &[Item<'n>],
+        arguments: &'n [Expr],
+        outer: Scope<'_, 'n>,
+        out: &mut Vec<Item<'n>>,
+    ) -> Done {
         let scope = Scope {
             this: input,
-            index: None,
-            total: &[],
+            ..outer
         };
         let holds = match arguments.first() {
             Some(criterion) => truth(&self.items(criterion, scope)?)? == Some(true),

@@ -26,9 +26,11 @@ pub(super) struct Scope<'s, 'n> {
     pub(super) total: &'s [Item<'n>],
 }
 
+/// What an expression gives; `all`: with equal items of unions kept.
 pub(super) fn evaluate<'n>(
     expr: &'n Expr,
     environment: &Environment<'n>,
+    all: bool,
 ) -> Result<Vec<Item<'n>>, EvalError> {
     let eval = Eval {
         environment,
@@ -40,7 +42,14 @@ pub(super) fn evaluate<'n>(
         index: None,
         total: &[],
     };
-    eval.items(expr, scope)
+    if !all {
+        return eval.items(expr, scope);
+    }
+    let mut out = Vec::new();
+    for expr in expr.alternatives() {
+        eval.run(expr, scope, &mut out)?;
+    }
+    Ok(out)
 }
 
 impl<'n> Eval<'_, 'n> {
@@ -177,13 +186,14 @@ impl<'n> Eval<'_, 'n> {
         &self,
         items: &[Item<'n>],
         expr: &'n Expr,
+        outer: Scope<'_, 'n>,
         mut take: impl FnMut(&Item<'n>, Vec<Item<'n>>) -> Result<bool, EvalError>,
     ) -> Done {
         for (index, item) in items.iter().enumerate() {
             let scope = Scope {
                 this: std::slice::from_ref(item),
                 index: Some(index),
-                total: &[],
+                total: outer.total,
             };
             if !take(item, self.items(expr, scope)?)? {
                 break;

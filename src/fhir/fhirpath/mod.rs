@@ -133,7 +133,16 @@ impl Expression {
         &'n self,
         environment: &Environment<'n>,
     ) -> Result<Vec<Item<'n>>, EvalError> {
-        eval::evaluate(&self.0, environment)
+        eval::evaluate(&self.0, environment, false)
+    }
+
+    /// The same, but a union at its top keeps items that are equal: each has its own place, which
+    /// matters where places are labelled or indexed.
+    pub fn evaluate_all<'n>(
+        &'n self,
+        environment: &Environment<'n>,
+    ) -> Result<Vec<Item<'n>>, EvalError> {
+        eval::evaluate(&self.0, environment, true)
     }
 
     /// As a condition: `None` where it is empty; one item that is no boolean counts as true.

@@ -107,6 +107,20 @@ const TYPE: u8 = 8;
 /// Words that are never names; `as`, `contains`, `in` and `is` may be.
 const KEYWORDS: [&str; 8] = ["and", "or", "xor", "implies", "div", "mod", "true", "false"];
 
+impl Expr {
+    /// The sides of the unions at its top; itself where there is none.
+    pub(super) fn alternatives(&self) -> Vec<&Expr> {
+        match self {
+            Expr::Binary(Op::Union, left, right) => {
+                let mut all = left.alternatives();
+                all.extend(right.alternatives());
+                all
+            }
+            expr => vec![expr],
+        }
+    }
+}
+
 impl Name {
     fn of(plain: Box<str>) -> Name {
         Name {

@@ -162,14 +162,7 @@ impl<'n> Element<'n> {
                 })
             }
             (Json::String(text), _) => Some(Value::String(Cow::Borrowed(text))),
-            (Json::Object(_), kind) if kind.is("Quantity") => {
-                if node.text("system") != Some(super::UCUM) || node.get("comparator").is_some() {
-                    return None;
-                }
-                let value = decimal(node.get("value")?.number()?)?;
-                let unit = Cow::Borrowed(node.text("code")?);
-                Some(Value::Quantity(Quantity::new(value, unit, false)))
-            }
+            (Json::Object(_), kind) if kind.is("Quantity") => quantity(node).map(Value::Quantity),
             _ => None,
         }
     }
@@ -282,6 +275,22 @@ impl<'n> Element<'n> {
         let extensions = holder.and_then(|holder| holder.get("extension"));
         extensions.map(Node::each).unwrap_or_default()
     }
+}
+
+/// A FHIR Quantity (<https://hl7.org/fhir/R4/fhirpath.html#quantity>). Units other than UCUM's are
+/// like none but themselves.
+fn quantity(node: &Node) -> Option<Quantity<'_>> {
+    if node.get("comparator").is_some() {
+        return None;
+    }
+    let value = decimal(node.get("value")?.number()?)?;
+    let (system, code) = (node.text("system"), node.text("code"));
+    let unit = match (system, code.or(node.text("unit"))) {
+        (Some(super::UCUM), _) => Cow::Borrowed(code?),
+        (None, None) => Cow::Borrowed("1"),
+        (system, unit) => format!("{}|{}", system.unwrap_or(""), unit.unwrap_or("")).into(),
+    };
+    Some(Quantity::new(value, unit, false))
 }
 
 /// The children called `name` of an object of the type `owner`.

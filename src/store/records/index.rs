@@ -13,6 +13,7 @@ use crate::{
     },
     store::{
         StoreError,
+        long::kept,
         session::Session,
         sources::{self, Source},
         sql::{Value, values},
@@ -27,16 +28,16 @@ use std::{
 /// Takes away the index entries of a record.
 pub fn clear(write: &dyn Session, rid: i64) -> Result<(), StoreError> {
     const ALL: &[&str] = &[
-        "DELETE FROM index_token WHERE rid = ?1",
-        "DELETE FROM index_date WHERE rid = ?1",
-        "DELETE FROM index_string WHERE rid = ?1",
-        "DELETE FROM index_reference WHERE rid = ?1",
-        "DELETE FROM index_uri WHERE rid = ?1",
-        "DELETE FROM index_number WHERE rid = ?1",
-        "DELETE FROM index_text WHERE rid = ?1",
-        "DELETE FROM part WHERE rid = ?1",
+        "index_token",
+        "index_date",
+        "index_string",
+        "index_reference",
+        "index_uri",
+        "index_number",
+        "index_text",
+        "part",
     ];
-    write.sweep(ALL, rid)
+    write.clear(ALL, rid)
 }
 
 /// What its parts reveal.
@@ -76,26 +77,41 @@ pub fn patients(
     key: &Key,
     named: &[Named],
 ) -> Result<(), StoreError> {
+    let mut rows = Vec::new();
     for name in named {
-        let patient = keys::locate(write, &name.patient)?;
-        patient_row(write, rid, key, patient, name.own)?;
+        rows.push((keys::locate(write, &name.patient)?, name.own));
     }
-    Ok(())
+    patient_rows(write, rid, key, &rows)
 }
 
-/// One row of [`patients`].
-pub fn patient_row(
+/// The rows of [`patients`], each with whether the record is this patient's own.
+pub fn patient_rows(
     write: &dyn Session,
     rid: i64,
     key: &Key,
-    patient: i64,
-    own: bool,
+    patients: &[(i64, bool)],
 ) -> Result<(), StoreError> {
-    let sql = "INSERT INTO patient_state (patient) VALUES (?1) ON CONFLICT DO NOTHING";
-    write.run(sql, &values![patient])?;
-    let sql = "INSERT INTO record_patient (rid, patient, own, kind) VALUES (?1, ?2, ?3, ?4)";
-    write.run(sql, &values![rid, patient, own, key.kind.number()])?;
-    Ok(())
+    let states: Vec<Value> = patients
+        .iter()
+        .flat_map(|(patient, _)| values![*patient])
+        .collect();
+    write.insert(
+        "INSERT INTO patient_state (patient) VALUES",
+        1,
+        &states,
+        "ON CONFLICT DO NOTHING",
+    )?;
+    let kind = key.kind.number();
+    let rows: Vec<Value> = patients
+        .iter()
+        .flat_map(|(patient, own)| values![rid, *patient, *own, kind])
+        .collect();
+    write.insert(
+        "INSERT INTO record_patient (rid, patient, own, kind) VALUES",
+        4,
+        &rows,
+        "",
+    )
 }
 
 /// What the record is found by, each entry with the labels of the element that says it.
@@ -260,9 +276,8 @@ impl Rows {
         ]);
     }
 
-    fn insert(&self, write: &dyn Session) -> Result<(), StoreError> {
-        let into = format!("INSERT INTO {} VALUES", self.table);
-        write.insert(&into, self.width, &self.values, "")
+    fn insert(self, write: &dyn Session) -> Result<(), StoreError> {
+        write.later(self.table, self.width, self.values)
     }
 }
 
@@ -323,7 +338,7 @@ impl Index {
                     TokenRole::Typed => param.0 ^ OF_TYPE,
                     TokenRole::Beside => param.0 ^ BESIDE,
                 });
-                let said = values![system.as_deref(), &**code, text.as_deref()];
+                let said = values![system.as_deref(), &*kept(code), text.as_deref()];
                 self.token.add(of, &said, marks);
             }
             IndexValue::Date(Interval { start, end }) => {
@@ -331,7 +346,7 @@ impl Index {
             }
             IndexValue::String { folded, exact } => {
                 let exact = exact.as_deref().unwrap_or(folded);
-                self.string.add(of, &values![&**folded, exact], marks);
+                self.string.add(of, &values![&*kept(folded), exact], marks);
             }
             IndexValue::Reference(Target::Local(key)) => {
                 let said = values![keys::locate(write, key)?, key.kind.number()];
@@ -340,7 +355,7 @@ impl Index {
             IndexValue::Reference(
                 Target::Elsewhere(uri) | Target::Urn(uri) | Target::Conditional(uri),
             )
-            | IndexValue::Uri(uri) => self.uri.add(of, &values![&**uri], marks),
+            | IndexValue::Uri(uri) => self.uri.add(of, &values![&*kept(uri)], marks),
             // It is there, but no query can name it.
             IndexValue::Reference(Target::Contained(id)) => {
                 self.uri.add(of, &values![format!("#{id}")], marks);
@@ -387,15 +402,15 @@ impl Index {
         }
     }
 
-    fn insert(&self, write: &dyn Session) -> Result<(), StoreError> {
+    fn insert(self, write: &dyn Session) -> Result<(), StoreError> {
         let all = [
-            &self.token,
-            &self.date,
-            &self.string,
-            &self.reference,
-            &self.uri,
-            &self.number,
-            &self.text,
+            self.token,
+            self.date,
+            self.string,
+            self.reference,
+            self.uri,
+            self.number,
+            self.text,
         ];
         all.into_iter().try_for_each(|rows| rows.insert(write))
     }
