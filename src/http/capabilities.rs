@@ -129,10 +129,17 @@ fn resource(served: &[&Route], kind: Kind) -> Value {
         params::of(kind)
             .iter()
             .filter(|param| param.code != params::SECURITY)
-            .filter(|param| !matches!(param.kind, ParamType::Number | ParamType::Quantity))
             .map(|param| json!({ "name": param.code, "type": param.kind.name() }))
+            .chain([json!({ "name": "_list", "type": "special" })])
+            .chain([json!({ "name": "_has", "type": "special" })])
             .collect()
     };
+    let references = params::of(kind)
+        .iter()
+        .filter(|param| param.kind == ParamType::Reference);
+    let includes: Vec<String> = references
+        .map(|param| format!("{}:{}", kind.name(), param.code))
+        .collect();
     let mut resource = json!({
         "type": kind.name(),
         "interaction": interactions.iter().map(|code| json!({ "code": code })).collect::<Vec<_>>(),
@@ -141,6 +148,8 @@ fn resource(served: &[&Route], kind: Kind) -> Value {
         "updateCreate": interactions.contains(&"update"),
         "conditionalRead": "not-supported",
         "searchParam": searched,
+        "searchInclude": includes,
+        "searchRevInclude": ["Provenance:target"],
     });
     if let (false, Some(object)) = (operations.is_empty(), resource.as_object_mut()) {
         object.insert("operation".to_owned(), Value::Array(operations));

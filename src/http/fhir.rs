@@ -3,12 +3,17 @@
 use super::{
     Failure,
     api::{Api, Asker, pairs, reply},
-    extract::{AtRecord, AtType, FormBody, JsonBody},
+    extract::{AtCompartment, AtRecord, AtType, FormBody, JsonBody},
     router::{Act, Mount},
 };
 use crate::{
     fhir::{Key, Kind, Resource},
-    interaction::{Answer, Question, Refusal, search::Handling, searchset::url, write::Return},
+    interaction::{
+        Answer, Question, Refusal,
+        search::{Handling, Within},
+        searchset::url,
+        write::Return,
+    },
     operation::{self, evaluate::Described, validate},
     policy::Case,
     store::audit::Place,
@@ -30,6 +35,14 @@ pub fn mount(mount: Mount, api: &Api) -> Mount {
         .on(Act::Read, read, api.clone())
         .on(Act::SearchType, search, api.clone())
         .on(Act::SearchTypePost, search_by_form, api.clone())
+        .on(Act::SearchSystem, search_system, api.clone())
+        .on(Act::SearchSystemPost, search_system_by_form, api.clone())
+        .on(Act::SearchCompartment, search_compartment, api.clone())
+        .on(
+            Act::SearchCompartmentPost,
+            search_compartment_by_form,
+            api.clone(),
+        )
         .on(Act::Create, create, api.clone())
         .on(Act::Update, update, api.clone())
         .on(Act::Transaction, transaction, api.clone())
@@ -56,45 +69,103 @@ async fn read(State(api): State<Api>, AtRecord(key): AtRecord, asker: Asker) -> 
 
 async fn search(
     State(api): State<Api>,
-    at: AtType,
+    AtType(kind): AtType,
     uri: Uri,
     headers: HeaderMap,
     asker: Asker,
 ) -> Replied {
-    let query = uri.query().unwrap_or_default();
-    find(&api, at, query.as_bytes(), &headers, asker, Act::SearchType).await
+    let query = query_of(&uri, b"");
+    let within = Within::Kind(kind);
+    find(&api, within, &query, &headers, asker, Act::SearchType).await
 }
 
 async fn search_by_form(
     State(api): State<Api>,
-    at: AtType,
+    AtType(kind): AtType,
     uri: Uri,
     headers: HeaderMap,
     asker: Asker,
     FormBody(form): FormBody,
 ) -> Replied {
-    // Parameters may stand in both places; they are one query.
+    let query = query_of(&uri, &form);
+    let within = Within::Kind(kind);
+    find(&api, within, &query, &headers, asker, Act::SearchTypePost).await
+}
+
+async fn search_system(
+    State(api): State<Api>,
+    uri: Uri,
+    headers: HeaderMap,
+    asker: Asker,
+) -> Replied {
+    let query = query_of(&uri, b"");
+    let act = Act::SearchSystem;
+    find(&api, Within::System, &query, &headers, asker, act).await
+}
+
+async fn search_system_by_form(
+    State(api): State<Api>,
+    uri: Uri,
+    headers: HeaderMap,
+    asker: Asker,
+    FormBody(form): FormBody,
+) -> Replied {
+    let query = query_of(&uri, &form);
+    let act = Act::SearchSystemPost;
+    find(&api, Within::System, &query, &headers, asker, act).await
+}
+
+async fn search_compartment(
+    State(api): State<Api>,
+    AtCompartment(of, kind): AtCompartment,
+    uri: Uri,
+    headers: HeaderMap,
+    asker: Asker,
+) -> Replied {
+    let query = query_of(&uri, b"");
+    let within = Within::Compartment(of, kind);
+    let act = Act::SearchCompartment;
+    find(&api, within, &query, &headers, asker, act).await
+}
+
+async fn search_compartment_by_form(
+    State(api): State<Api>,
+    AtCompartment(of, kind): AtCompartment,
+    uri: Uri,
+    headers: HeaderMap,
+    asker: Asker,
+    FormBody(form): FormBody,
+) -> Replied {
+    let query = query_of(&uri, &form);
+    let within = Within::Compartment(of, kind);
+    let act = Act::SearchCompartmentPost;
+    find(&api, within, &query, &headers, asker, act).await
+}
+
+/// Parameters may stand in the address and in a form; they are one query.
+fn query_of(uri: &Uri, form: &[u8]) -> Vec<u8> {
     let mut query = uri.query().unwrap_or_default().as_bytes().to_vec();
     if !query.is_empty() && !form.is_empty() {
         query.push(b'&');
     }
-    query.extend_from_slice(&form);
-    find(&api, at, &query, &headers, asker, Act::SearchTypePost).await
+    query.extend_from_slice(form);
+    query
 }
 
 async fn find(
     api: &Api,
-    AtType(kind): AtType,
+    within: Within,
     query: &[u8],
     headers: &HeaderMap,
     asker: Asker,
     act: Act,
 ) -> Replied {
-    let target = format!("{}?{}", kind.name(), String::from_utf8_lossy(query));
+    let target = format!("{}?{}", within.path(), String::from_utf8_lossy(query));
     let question = asker.asks(act, target);
     let pairs = pairs(query);
     let parts = api.parts();
-    let answer = if kind.name() == "AuditEvent" {
+    let ours = matches!(within, Within::Kind(kind) if kind.name() == "AuditEvent");
+    let answer = if ours {
         parts
             .service
             .search_audit_events(&parts.log, &question, &pairs)
@@ -102,7 +173,7 @@ async fn find(
     } else {
         parts
             .service
-            .search(&question, kind, &pairs, handling(headers))
+            .search_within(&question, &within, &pairs, handling(headers))
             .await
     };
     Ok(reply(&question.case, answer))

@@ -18,6 +18,10 @@ pub enum Act {
     Read,
     SearchType,
     SearchTypePost,
+    SearchSystem,
+    SearchSystemPost,
+    SearchCompartment,
+    SearchCompartmentPost,
     Create,
     Update,
     Transaction,
@@ -43,6 +47,8 @@ impl Act {
             Act::SmartConfiguration => "smart-configuration",
             Act::Read => "read",
             Act::SearchType | Act::SearchTypePost => "search-type",
+            Act::SearchSystem | Act::SearchSystemPost => "search-system",
+            Act::SearchCompartment | Act::SearchCompartmentPost => "search-compartment",
             Act::Create => "create",
             Act::Update => "update",
             Act::Transaction => "transaction",
@@ -179,7 +185,7 @@ const fn open(verb: Verb, path: &'static str, act: Act, area: Area) -> Route {
 }
 
 use Area::{Auth, Fhir, Operations};
-use Listed::{Operation, System, Type};
+use Listed::{Nowhere, Operation, System, Type};
 use Verb::{Get, Post, Put};
 
 /// The table. A row that has no handler yet is not served and not listed.
@@ -192,6 +198,11 @@ pub const ROUTES: &[Route] = &[
     fhir(Post, "/fhir/",                          Act::Transaction,    System("transaction"),   Types::None),
     fhir(Get,  "/fhir/{type}",                    Act::SearchType,     Type("search-type"),     Types::All),
     fhir(Post, "/fhir/{type}/_search",            Act::SearchTypePost, Type("search-type"),     Types::All),
+    fhir(Get,  "/fhir",                           Act::SearchSystem,   System("search-system"), Types::None),
+    fhir(Get,  "/fhir/",                          Act::SearchSystem,   System("search-system"), Types::None),
+    fhir(Post, "/fhir/_search",                   Act::SearchSystemPost, System("search-system"), Types::None),
+    fhir(Get,  "/fhir/{type}/{id}/{inner}",       Act::SearchCompartment, Nowhere,              Types::None),
+    fhir(Post, "/fhir/{type}/{id}/{inner}/_search", Act::SearchCompartmentPost, Nowhere,        Types::None),
     fhir(Post, "/fhir/{type}",                    Act::Create,         Type("create"),          Types::All),
     fhir(Get,  "/fhir/{type}/{id}",               Act::Read,           Type("read"),            Types::All),
     fhir(Put,  "/fhir/{type}/{id}",               Act::Update,         Type("update"),          Types::All),

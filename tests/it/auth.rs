@@ -300,7 +300,10 @@ async fn the_capability_statement_lists_the_routes_that_are_served() {
         .await;
     assert_eq!(reply.status, 200);
     let rest = reply.json()["rest"][0].clone();
-    assert_eq!(rest["interaction"], json!([{"code": "transaction"}]));
+    assert_eq!(
+        rest["interaction"],
+        json!([{"code": "search-system"}, {"code": "transaction"}])
+    );
     for resource in rest["resource"].as_array().unwrap() {
         let name = resource["type"].as_str().unwrap();
         let codes: Vec<&str> = resource["interaction"]

@@ -19,6 +19,7 @@ mod auth;
 mod badinput;
 mod canary;
 mod changes;
+mod finder;
 mod harness;
 mod import;
 mod kill;

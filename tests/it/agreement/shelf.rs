@@ -105,7 +105,7 @@ impl Shelf {
     }
 
     /// Writes records in two batches, a week apart.
-    fn write(records: Vec<(Key, Value)>, settings: Settings) -> Shelf {
+    pub fn write(records: Vec<(Key, Value)>, settings: Settings) -> Shelf {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&folder.path().join("confide.db")).unwrap();
         let late = |key: &Key| key.id.as_str().bytes().last().unwrap_or_default() % 2 == 1;
