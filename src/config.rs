@@ -9,6 +9,7 @@ pub use keys::{ConfigError, Source};
 use keys::Said;
 use std::{
     ffi::OsString,
+    fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -25,6 +26,8 @@ pub struct Config {
     pub public_url: String,
     /// The store.
     pub database: Database,
+    /// Connections for reading, where the store is not embedded.
+    pub connections: u16,
     /// Keys, embedded store, exports.
     pub data_dir: PathBuf,
     /// Where `/metrics` listens alone; on the main listener when absent.
@@ -46,6 +49,35 @@ pub struct Config {
 pub enum Database {
     /// The embedded store: a file.
     Sqlite(PathBuf),
+    /// A PostgreSQL database.
+    Postgres(Address),
+}
+
+/// The address of a database, which can hold a password: shown without it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Address(Box<str>);
+
+impl Address {
+    /// The whole of it, for connecting.
+    pub fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Address {
+    /// Host and database: no user, no password, no parameters (a password can be one).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rest = self.0.split_once("://").map_or("", |(_, rest)| rest);
+        let rest = rest.split(['?', '#']).next().unwrap_or_default();
+        let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+        write!(f, "postgres://{place}")
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
 }
 
 /// How logs look.
@@ -178,7 +210,10 @@ impl Config {
     /// Every key with the value in force, for `confide doctor`. Holds no secret: a `database_url`
     /// is told by its kind and place only.
     pub fn describe(&self) -> Vec<(&'static str, String)> {
-        let Database::Sqlite(file) = &self.database;
+        let database = match &self.database {
+            Database::Sqlite(file) => format!("sqlite://{}", file.display()),
+            Database::Postgres(address) => address.to_string(),
+        };
         let optional = |value: Option<String>| value.unwrap_or_else(|| "unset".into());
         let (household, basis) = match &self.policy.household {
             Household::Claims => ("claims", None),
@@ -206,7 +241,8 @@ impl Config {
         vec![
             ("listen", self.listen.to_string()),
             ("public_url", self.public_url.clone()),
-            ("database_url", format!("sqlite://{}", file.display())),
+            ("database_url", database),
+            ("database_connections", self.connections.to_string()),
             ("data_dir", self.data_dir.display().to_string()),
             (
                 "metrics_listen",
@@ -269,6 +305,7 @@ fn build(said: &Said) -> Result<Config, ConfigError> {
         listen,
         public_url: public_url(said, listen)?,
         database: database(said, &data_dir)?,
+        connections: number(said, "database_connections", 8),
         data_dir,
         metrics_listen: address("metrics_listen")?,
         log_format: match said.text("log_format") {
@@ -325,11 +362,18 @@ fn database(said: &Said, data_dir: &Path) -> Result<Database, ConfigError> {
         return Ok(Database::Sqlite(PathBuf::from(file)));
     }
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        return refuse(
-            "this version has the embedded store only; postgres:// comes with PostgreSQL support",
-        );
+        let address = Address(text.into());
+        // What stands where the host should, or a password that was not percent-encoded, is told nowhere.
+        let place = address.to_string();
+        let Some((host, name)) = place.trim_start_matches("postgres://").split_once('/') else {
+            return refuse("must name a database, as postgres://user@host:5432/confide");
+        };
+        if name.is_empty() || name.contains('/') || host.contains(char::is_whitespace) {
+            return refuse("must name a database, as postgres://user@host:5432/confide");
+        }
+        return Ok(Database::Postgres(address));
     }
-    refuse("must begin with sqlite://")
+    refuse("must begin with sqlite:// or postgres://")
 }
 
 fn policy(said: &Said) -> Result<PolicyConfig, ConfigError> {

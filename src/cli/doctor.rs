@@ -194,7 +194,7 @@ mod tests {
     fn a_new_machine_and_a_used_one_are_well_and_looking_makes_nothing() {
         let (_folder, config) = config();
         assert_eq!(mends(&config, CLOCK), []);
-        assert!(!store_file(&config).exists());
+        assert!(!store_file(&config).unwrap().exists());
         assert!(!config.data_dir.join("keys").exists());
         drop(open(&config, CLOCK).unwrap());
         assert_eq!(mends(&config, CLOCK), []);
@@ -204,7 +204,7 @@ mod tests {
     fn what_is_damaged_is_named() {
         let (_folder, config) = config();
         drop(open(&config, CLOCK).unwrap());
-        std::fs::write(store_file(&config), "x".repeat(9000)).unwrap();
+        std::fs::write(store_file(&config).unwrap(), "x".repeat(9000)).unwrap();
         std::fs::write(config.data_dir.join("audit.db"), "x".repeat(9000)).unwrap();
         std::fs::write(config.data_dir.join("keys/id-rs256.pem"), "x").unwrap();
         let names: Vec<_> = mends(&config, CLOCK).into_iter().map(|(n, _)| n).collect();

@@ -11,6 +11,8 @@ use crate::{
     statute::projections,
     store::{
         audit::{self, AuditLog},
+        engine::Engine,
+        postgres::{self, PostgresStore},
         registry::SqliteRegistry,
         sqlite::{self, SqliteStore},
     },
@@ -23,7 +25,7 @@ use std::{
 /// Everything that the server and the commands work with.
 pub struct Opened {
     /// Records.
-    pub store: SqliteStore,
+    pub store: Engine,
     /// The audit chain: this process has started one of its own.
     pub audit: AuditLog,
     /// Clients and logins.
@@ -114,10 +116,12 @@ impl Opened {
     }
 }
 
-/// Where the store is.
-pub fn store_file(config: &Config) -> &Path {
-    let Database::Sqlite(file) = &config.database;
-    file
+/// Where the embedded store is.
+pub fn store_file(config: &Config) -> Option<&Path> {
+    match &config.database {
+        Database::Sqlite(file) => Some(file),
+        Database::Postgres(_) => None,
+    }
 }
 
 /// Where clients and logins are: a file of their own, so that a long import never keeps a client
@@ -127,8 +131,27 @@ pub fn registry_file(config: &Config) -> PathBuf {
 }
 
 /// The records.
-pub fn store(config: &Config) -> Result<SqliteStore, Trouble> {
-    SqliteStore::open(store_file(config)).map_err(|error| match error {
+pub fn store(config: &Config) -> Result<Engine, Trouble> {
+    match &config.database {
+        Database::Sqlite(file) => sqlite(file).map(Engine::from),
+        Database::Postgres(address) => PostgresStore::open(address.secret(), config.connections)
+            .map(Engine::from)
+            .map_err(|error| postgres_trouble(&error)),
+    }
+}
+
+/// What a database that can't be used means for a command.
+pub fn postgres_trouble(error: &postgres::OpenError) -> Trouble {
+    use postgres::OpenError;
+    let text = error.to_string();
+    match error {
+        OpenError::Address | OpenError::Newer(..) | OpenError::Encoding(..) => Trouble::Usage(text),
+        _ => Trouble::Failed(text),
+    }
+}
+
+fn sqlite(file: &Path) -> Result<SqliteStore, Trouble> {
+    SqliteStore::open(file).map_err(|error| match error {
         sqlite::OpenError::Folder(..)
         | sqlite::OpenError::Unwritable(..)
         | sqlite::OpenError::Newer(..) => Trouble::Usage(error.to_string()),
@@ -308,7 +331,7 @@ pub(super) mod tests {
     fn a_damaged_store_is_told_from_one_that_is_newer_or_not_ours() {
         let (_folder, config) = config();
         std::fs::create_dir_all(&config.data_dir).unwrap();
-        let file = store_file(&config);
+        let file = store_file(&config).unwrap();
         std::fs::write(file, "zqsecret".repeat(1000)).unwrap();
         let (code, text) = refused(&config);
         assert_eq!(code, 1);

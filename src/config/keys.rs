@@ -23,6 +23,7 @@ pub(crate) const KEYS: &[(&str, Shape, &str)] = &[
         Shape::Text,
         "sqlite://<data_dir>/confide.db",
     ),
+    ("database_connections", Shape::Number(1, 500), "8"),
     ("data_dir", Shape::Text, "./confide-data"),
     ("metrics_listen", Shape::Text, "unset"),
     ("log_format", Shape::Word(&["text", "json"]), "text"),

@@ -101,8 +101,12 @@ fn values_are_checked_and_not_repeated() {
             "public_url: must be http:// or https://, a host, and no query, fragment or user",
         ),
         (
-            "database_url = \"postgres://u:secret@h/d\"",
-            "database_url: this version has the embedded store only; postgres:// comes with PostgreSQL support",
+            "database_url = \"postgres://u:secret@h\"",
+            "database_url: must name a database, as postgres://user@host:5432/confide",
+        ),
+        (
+            "database_url = \"mysql://u:secret@h/d\"",
+            "database_url: must begin with sqlite:// or postgres://",
         ),
         (
             "database_url = \"sqlite://\"",
@@ -117,6 +121,19 @@ fn values_are_checked_and_not_repeated() {
         let shown = file(text).unwrap_err();
         assert_eq!(shown, format!("DIR/c.toml: {problem}"), "{text}");
     }
+}
+
+#[test]
+fn an_address_of_a_database_is_shown_without_its_secrets() {
+    let secret = "postgres://us:se@cret@db.example:5433/confide?sslmode=require&password=secret2";
+    let config = env(&[("CONFIDE_DATABASE_URL", secret)]).unwrap();
+    let Database::Postgres(address) = &config.database else {
+        panic!("it is PostgreSQL");
+    };
+    assert_eq!(address.secret(), secret);
+    assert_eq!(address.to_string(), "postgres://db.example:5433/confide");
+    let shown = format!("{config:?} {:?}", config.describe());
+    assert!(!shown.contains("cret") && !shown.contains("us:"), "{shown}");
 }
 
 #[test]

@@ -119,7 +119,7 @@ impl Work {
             }
         }
         let base = self.base(consent, root.kind);
-        let on = self.condition(root);
+        let on = self.condition(root, base);
         self.level(base, root, &on, 1, &mut directive);
         directive
     }
@@ -180,7 +180,7 @@ impl Work {
         }
         let mut except = Vec::new();
         for nested in &provision.provisions {
-            let named = self.condition(nested);
+            let named = self.condition(nested, nested.kind);
             let among = |around: &Vec<Key>| {
                 let named = named.actors.as_deref().unwrap_or_default();
                 named.iter().all(|actor| around.contains(actor))
@@ -246,11 +246,11 @@ impl Work {
         speaks
     }
 
-    fn condition(&mut self, provision: &Provision) -> Condition {
+    fn condition(&mut self, provision: &Provision, answer: Option<Answer>) -> Condition {
         Condition {
             actors: self.actors(provision),
             purposes: self.purposes(provision),
-            labels: self.labels(provision),
+            labels: self.labels(provision, answer == Some(Answer::Deny)),
             kinds: self.kinds(provision),
             serviced: self.period(
                 provision.data_period.as_ref(),
@@ -329,7 +329,7 @@ impl Work {
         Some(bits)
     }
 
-    fn labels(&mut self, provision: &Provision) -> Option<Labels> {
+    fn labels(&mut self, provision: &Provision, denies: bool) -> Option<Labels> {
         if provision.security_labels.is_empty() {
             return None;
         }
@@ -337,7 +337,7 @@ impl Work {
         for Coding { system, code } in &provision.security_labels {
             let known = code
                 .as_deref()
-                .and_then(|code| Labels::named_by_security(system.as_deref(), code));
+                .and_then(|code| Labels::named_by_security(system.as_deref(), code, denies));
             match known {
                 Some(known) => labels = labels.and(known),
                 None => self.refuse(
@@ -562,6 +562,30 @@ mod tests {
         let directive = directive.unwrap().unwrap();
         assert_eq!(directive.permits[0].except[0].labels, Some(Labels::HIV));
         assert_eq!(directive.denies[0].on.labels, Some(Labels::HIV));
+    }
+
+    #[test]
+    fn a_denial_of_a_class_is_one_of_all_its_kinds() {
+        let provision = |kind: &str, code: &str| {
+            format!(
+                r#"{{"provision":[{{"type":"{kind}",{PLAN},"securityLabel":[{{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"{code}"}}]}}]}}"#
+            )
+        };
+        for (code, kinds) in [
+            ("SEX", Labels::ABORTION.and(Labels::CONTRACEPTION)),
+            ("BH", Labels::MENTAL_HEALTH.and(Labels::SUBSTANCE_USE)),
+        ] {
+            let denied = compile(&consent("restriction", "OPTIN", &provision("deny", code)));
+            let labels = denied.unwrap().unwrap().denies[0].on.labels.unwrap();
+            assert!(labels.holds(kinds), "{code}");
+            let opened = compile(&consent(
+                "part2-consent",
+                "OPTOUT",
+                &provision("permit", code),
+            ));
+            let labels = opened.unwrap().unwrap().permits[0].on.labels.unwrap();
+            assert!(!labels.holds(kinds), "{code}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
     policy::Case,
     smart::{Smart, Urls},
     statute::Purpose,
-    store::{audit::AuditLog, registry::SqliteRegistry, sqlite::SqliteStore},
+    store::{audit::AuditLog, engine::Engine, registry::SqliteRegistry},
 };
 use axum::{
     body::Body,
@@ -24,8 +24,8 @@ use axum::{
 };
 use std::{fmt, sync::Arc};
 
-/// The interactions over the embedded store and its audit chain.
-pub type Interactions = Service<SqliteStore, AuditLog>;
+/// The interactions over the store and the audit chain.
+pub type Interactions = Service<Engine, AuditLog>;
 
 /// The parts of a server. Handlers take this and nothing global.
 #[derive(Clone)]

@@ -119,7 +119,9 @@ impl Labels {
             return None;
         }
         Some(match code {
-            "BH" | "MH" | "EMOTDIS" | "COGN" | "DVD" => Labels::MENTAL_HEALTH,
+            // Behavioral health is both: which of them is not told.
+            "BH" => Labels::MENTAL_HEALTH.and(Labels::SUBSTANCE_USE),
+            "MH" | "EMOTDIS" | "COGN" | "DVD" => Labels::MENTAL_HEALTH,
             "PSY" | "PSYTHPN" => Labels::MENTAL_HEALTH
                 .and(Labels::PSYCHOTHERAPY_NOTE)
                 .and(Labels::NOTE_UNRELEASED),
@@ -175,11 +177,21 @@ impl Labels {
     }
 
     /// What `code` of `meta.security` names and nothing broader: who names HIV does not name every STI.
-    pub fn named_by_security(system: Option<&str>, code: &str) -> Option<Labels> {
+    /// Of a class with kinds a denial names every kind, a permission what is of no kind: whoever opens
+    /// abortion or substance use says so.
+    pub fn named_by_security(system: Option<&str>, code: &str, denies: bool) -> Option<Labels> {
         let whole = Labels::of_security(system, code)?;
         let narrow = [Labels::HIV, Labels::OPIOID_USE, Labels::PSYCHOTHERAPY_NOTE];
         let narrower = narrow.into_iter().find(|label| whole.holds(*label));
-        Some(narrower.unwrap_or(whole))
+        let both = Labels::MENTAL_HEALTH.and(Labels::SUBSTANCE_USE);
+        Some(match narrower.unwrap_or(whole) {
+            Labels::SEXUAL_HEALTH if denies => Labels::SEXUAL_HEALTH
+                .and(Labels::PREGNANCY)
+                .and(Labels::CONTRACEPTION)
+                .and(Labels::ABORTION),
+            named if named == both && !denies => Labels::MENTAL_HEALTH,
+            named => named,
+        })
     }
 
     /// Whether a bit is in both.

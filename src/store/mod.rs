@@ -3,6 +3,8 @@
 //! ([`records`], over a [`session::Session`]): an engine only opens, runs statements and hands over rows.
 
 pub mod audit;
+pub mod engine;
+pub mod postgres;
 pub mod query;
 pub(crate) mod records;
 pub mod registry;

@@ -1,7 +1,7 @@
 //! Bad input: one clear message, the right status or exit code, nothing half-written, and no value of
 //! what was sent in the answer.
 
-use crate::harness::{Reply, Server, Start, Who};
+use crate::harness::{Reply, Room, Server, Start, Who};
 use reqwest::Method;
 use std::{
     fs,
@@ -209,9 +209,19 @@ struct Ran {
 
 /// The program in a folder of its own, with an environment.
 fn confide(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+    in_room(None, folder, arguments, environment)
+}
+
+fn in_room(
+    room: Option<&Room>,
+    folder: &Path,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> Ran {
     let ran = Command::new(env!("CARGO_BIN_EXE_confide"))
         .args(arguments)
         .current_dir(folder)
+        .envs(room.map(Room::environment).unwrap_or_default())
         .envs(environment.iter().copied())
         .output()
         .unwrap();
@@ -361,7 +371,9 @@ fn an_import_tells_what_it_refuses_and_keeps_the_rest() {
         r#"{"resourceType":"Patient","id":"e"}"#,
     ];
     fs::write(folder.path().join("some.ndjson"), lines.join("\n")).unwrap();
-    let ran = confide(folder.path(), &["import", "some.ndjson"], &[]);
+    let room = Room::new();
+    let confide = |arguments: &[&str]| in_room(Some(&room), folder.path(), arguments, &[]);
+    let ran = confide(&["import", "some.ndjson"]);
     assert_eq!(ran.code, 1, "{} {}", ran.out, ran.error);
     for line in [2, 3, 4] {
         assert!(
@@ -375,12 +387,12 @@ fn an_import_tells_what_it_refuses_and_keeps_the_rest() {
         "{}",
         ran.out
     );
-    let again = confide(folder.path(), &["import", "some.ndjson"], &[]);
+    let again = confide(&["import", "some.ndjson"]);
     assert!(
         again.code == 1 && again.out.contains("2 unchanged"),
         "{}",
         again.out
     );
-    let missing = confide(folder.path(), &["import", "none.ndjson"], &[]);
+    let missing = confide(&["import", "none.ndjson"]);
     refused(&missing, 2, &["none.ndjson"]);
 }

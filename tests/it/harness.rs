@@ -1,10 +1,12 @@
 //! A server in this process on a free port, over a copy of the loaded fixtures, at a fixed time.
 
 mod reply;
+mod room;
 mod start;
 mod who;
 
 pub use reply::Reply;
+pub use room::Room;
 pub use start::Start;
 pub use who::Who;
 
@@ -53,6 +55,26 @@ pub fn fixture(name: &str) -> Value {
 pub fn expectation() -> &'static Value {
     static READ: OnceLock<Value> = OnceLock::new();
     READ.get_or_init(|| fixture("expectation.json"))
+}
+
+/// Runs a future to its end on this thread: those of SQLite wait for nothing, those of PostgreSQL for a
+/// thread of the store.
+pub fn now<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+    let mut waker = std::task::Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut waker) {
+            std::task::Poll::Ready(value) => return value,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
 }
 
 /// All records of the fixtures: the Bundles, then the hand-made records.
@@ -117,6 +139,12 @@ pub fn sources() -> Vec<Source> {
     files.into_iter().map(Source::file).collect()
 }
 
+/// What a server leaves when it stops: there until this is dropped.
+pub struct Kept {
+    room: Room,
+    _folder: tempfile::TempDir,
+}
+
 /// A running server.
 pub struct Server {
     /// Its data folder.
@@ -126,7 +154,7 @@ pub struct Server {
     at: SocketAddr,
     client: reqwest::Client,
     config: Config,
-    folder: tempfile::TempDir,
+    kept: Kept,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
 }
@@ -137,7 +165,7 @@ impl Server {
         Start::default().go().await
     }
 
-    async fn serve(folder: tempfile::TempDir, config: Config, opened: Opened) -> Server {
+    async fn serve(kept: Kept, config: Config, opened: Opened) -> Server {
         let listener = serve::bind(&config).await.unwrap();
         let at = listener.local_addr().unwrap();
         let api = serve::api(&config, opened).unwrap();
@@ -165,18 +193,23 @@ impl Server {
             at,
             client,
             config,
-            folder,
+            kept,
             stop,
             serving,
         }
     }
 
-    /// Stops it; the data folder is there until the answer is dropped.
-    pub async fn stop(self) -> (tempfile::TempDir, Config) {
+    /// Where its records are.
+    pub fn room(&self) -> &Room {
+        &self.kept.room
+    }
+
+    /// Stops it; its records are there until the answer is dropped.
+    pub async fn stop(self) -> (Kept, Config) {
         let _ = self.stop.send(());
         drop(self.client);
         self.serving.await.unwrap();
-        (self.folder, self.config)
+        (self.kept, self.config)
     }
 
     /// Stops it and starts another over the same data.
@@ -186,9 +219,9 @@ impl Server {
 
     /// The same at another time.
     pub async fn restart_at(self, now: i64) -> Server {
-        let (folder, config) = self.stop().await;
+        let (kept, config) = self.stop().await;
         let opened = open::open(&config, Clock::At(now)).unwrap();
-        Server::serve(folder, config, opened).await
+        Server::serve(kept, config, opened).await
     }
 
     /// A token as `confide token` prints it.

@@ -1,6 +1,7 @@
 //! `confide import` as a process that can be killed.
 
-use confide::store::{audit, sqlite::SqliteStore};
+use crate::harness::Room;
+use confide::store::{audit, engine::Engine};
 use std::{
     io::Write,
     path::Path,
@@ -10,10 +11,11 @@ use std::{
 
 const RECORDS: u64 = 6_000;
 
-fn start(folder: &Path) -> Child {
+fn start(folder: &Path, room: &Room) -> Child {
     Command::new(env!("CARGO_BIN_EXE_confide"))
         .args(["import", "patients.ndjson"])
         .env("CONFIDE_DATA_DIR", "data")
+        .envs(room.environment())
         .current_dir(folder)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -21,7 +23,7 @@ fn start(folder: &Path) -> Child {
         .unwrap()
 }
 
-fn patients(store: &SqliteStore) -> u64 {
+fn patients(store: &Engine) -> u64 {
     store.totals().unwrap().iter().map(|(_, count)| count).sum()
 }
 
@@ -34,8 +36,9 @@ async fn an_import_that_is_killed_leaves_a_whole_store_and_goes_on_where_it_was(
     }
     drop(file);
     let data = folder.path().join("data");
-    let store = SqliteStore::open(&data.join("confide.db")).unwrap();
-    let mut child = start(folder.path());
+    let room = Room::new();
+    let store = room.open(&data);
+    let mut child = start(folder.path(), &room);
     while patients(&store) == 0 && child.try_wait().unwrap().is_none() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -51,7 +54,7 @@ async fn an_import_that_is_killed_leaves_a_whole_store_and_goes_on_where_it_was(
     assert!(!store.is_pending().unwrap());
     assert!(audit::verify(&audit::file(&data)).unwrap().entries > 0);
 
-    assert!(start(folder.path()).wait().unwrap().success());
+    assert!(start(folder.path(), &room).wait().unwrap().success());
     assert_eq!(patients(&store), RECORDS);
     audit::verify(&audit::file(&data)).unwrap();
 }

@@ -1,14 +1,11 @@
 //! `kill -9`: nothing that was acknowledged is lost, nothing is half written, and every reply that
 //! was received has its entry. Kills come at observable conditions, never after a time.
 
+use crate::harness::Room;
 use confide::{
     calendar::Clock,
-    store::{
-        audit::{self, AuditLog, Options, Search},
-        sqlite::SqliteStore,
-    },
+    store::audit::{self, AuditLog, Options, Search},
 };
-use rusqlite::{Connection, OpenFlags};
 use std::{
     collections::HashMap,
     io::{BufRead as _, BufReader},
@@ -22,7 +19,8 @@ use std::{
 
 const URL: &str = "http://confide.test";
 
-fn confide(data: &Path, arguments: &[&str]) -> Command {
+fn confide(place: &Place, arguments: &[&str]) -> Command {
+    let data = &place.data;
     let mut command = Command::new(env!("CARGO_BIN_EXE_confide"));
     command
         .args(arguments)
@@ -30,24 +28,57 @@ fn confide(data: &Path, arguments: &[&str]) -> Command {
         .env("CONFIDE_DATA_DIR", data)
         .env("CONFIDE_PUBLIC_URL", URL)
         .env("CONFIDE_LISTEN", "127.0.0.1:0")
+        .envs(place.room.environment())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command
 }
 
 /// Runs to the end; standard output.
-fn told(data: &Path, arguments: &[&str]) -> String {
-    let ran = confide(data, arguments).output().unwrap();
+fn told(place: &Place, arguments: &[&str]) -> String {
+    let ran = confide(place, arguments).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(ran.status.success(), "{arguments:?}: {}", text(&ran.stderr));
     text(&ran.stdout)
 }
 
-/// A data folder in a folder of its own.
-fn folder() -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    (folder, data)
+/// A data folder in a folder of its own, and where its records are.
+struct Place {
+    data: PathBuf,
+    room: Room,
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Place {
+        let folder = tempfile::tempdir().unwrap();
+        Place {
+            data: folder.path().join("data"),
+            room: Room::new(),
+            folder,
+        }
+    }
+
+    /// How many records are committed; none while the tables are still being made. The connection goes
+    /// again, so that nothing of this process is left to recover a file after a kill.
+    fn stored(&self) -> i64 {
+        let sql = "SELECT count(*) FROM record WHERE deleted = 0";
+        self.room.number(&self.data, sql).unwrap_or(0)
+    }
+
+    /// Waits until so many records are committed, or the process has ended; whether it still ran.
+    fn until_stored(&self, records: i64, running: &mut Running) -> bool {
+        loop {
+            if running.0.try_wait().unwrap().is_some() {
+                return false;
+            }
+            let begun = self.room.url().is_some() || self.data.join("confide.db").exists();
+            if begun && self.stored() >= records {
+                return true;
+            }
+            std::thread::yield_now();
+        }
+    }
 }
 
 fn fixture(name: &str) -> String {
@@ -71,56 +102,6 @@ impl Drop for Running {
     }
 }
 
-fn file_of(data: &Path) -> PathBuf {
-    data.join("confide.db")
-}
-
-fn opened(file: &Path) -> Connection {
-    Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap()
-}
-
-/// How many records are committed; none while the tables are still being made. The connection goes
-/// again, so that nothing of this process is left to recover the file after a kill.
-fn stored(file: &Path) -> i64 {
-    let sql = "SELECT count(*) FROM record WHERE deleted = 0";
-    let counted = opened(file).query_row(sql, [], |row| row.get(0));
-    counted.unwrap_or(0)
-}
-
-/// Waits until so many records are committed, or the process has ended; whether it still ran.
-fn until_stored(file: &Path, records: i64, running: &mut Running) -> bool {
-    loop {
-        if running.0.try_wait().unwrap().is_some() {
-            return false;
-        }
-        if file.exists() && stored(file) >= records {
-            return true;
-        }
-        std::thread::yield_now();
-    }
-}
-
-/// How many rows each table of the store has: index, relations, versions and all.
-fn rows(file: &Path) -> HashMap<String, i64> {
-    let read = opened(file);
-    let mut names = read
-        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")
-        .unwrap();
-    let names: Vec<String> = names
-        .query_map([], |row| row.get(0))
-        .unwrap()
-        .map(Result::unwrap)
-        .collect();
-    let count = |name: &String| {
-        let sql = format!("SELECT count(*) FROM {name}");
-        (
-            name.clone(),
-            read.query_row(&sql, [], |row| row.get(0)).unwrap(),
-        )
-    };
-    names.iter().map(count).collect()
-}
-
 #[test]
 fn a_killed_import_leaves_a_whole_store_and_goes_on_where_it_was() {
     let sources = [
@@ -132,45 +113,45 @@ fn a_killed_import_leaves_a_whole_store_and_goes_on_where_it_was() {
     let mut import = vec!["import"];
     import.extend(sources.iter().map(String::as_str));
 
-    let (_clean, clean) = folder();
+    let clean = Place::new();
     told(&clean, &import);
-    let whole = rows(&file_of(&clean));
-    let all = stored(&file_of(&clean));
+    let whole = clean.room.tables(&clean.data);
+    let all = clean.stored();
 
-    let (_folder, data) = folder();
-    let file = file_of(&data);
+    let place = Place::new();
+    let data = place.data.clone();
     // Each time further: before anything, in the first files, within the last one. Each import goes on
     // from what the one before it left.
     let mut killed = 0;
     for records in [0, 1, all / 3, all * 2 / 3] {
-        let mut running = Running(confide(&data, &import).spawn().unwrap());
-        let ran = until_stored(&file, records, &mut running);
+        let mut running = Running(confide(&place, &import).spawn().unwrap());
+        let ran = place.until_stored(records, &mut running);
         let ended = running.kill();
         if ran && !ended.success() {
             killed += 1;
         }
-        if !file.exists() {
+        if place.room.url().is_none() && !data.join("confide.db").exists() {
             continue;
         }
-        SqliteStore::open(&file).unwrap().check().unwrap();
-        let left = stored(&file);
+        place.room.open(&data).check().unwrap();
+        let left = place.stored();
         assert!(left >= records && left <= all, "{records} {left} {all}");
         if audit::file(&data).exists() {
-            told(&data, &["audit", "verify"]);
+            told(&place, &["audit", "verify"]);
         }
     }
     assert!(killed > 0, "no kill came before the import's own end");
-    let table = told(&data, &import);
+    let table = told(&place, &import);
     let refused = |line: &str| line.starts_with("refused  ") && line.contains(": ");
     assert!(!table.lines().any(refused), "{table}");
-    assert_eq!(rows(&file), whole);
-    assert!(told(&data, &import).contains("(0 new, 0 changed,"));
-    told(&data, &["audit", "verify"]);
+    assert_eq!(place.room.tables(&data), whole);
+    assert!(told(&place, &import).contains("(0 new, 0 changed,"));
+    told(&place, &["audit", "verify"]);
 }
 
 /// A server, and where it listens.
-fn serve(data: &Path) -> (Running, String) {
-    let mut running = Running(confide(data, &["serve"]).spawn().unwrap());
+fn serve(place: &Place) -> (Running, String) {
+    let mut running = Running(confide(place, &["serve"]).spawn().unwrap());
     let lines = BufReader::new(running.0.stderr.take().unwrap()).lines();
     let mut lines = lines.map(Result::unwrap);
     let ready = lines
@@ -297,28 +278,29 @@ async fn entries(data: &Path) -> HashMap<String, Vec<(u16, Vec<String>)>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_server_has_an_entry_for_every_reply_and_every_record_that_it_acknowledged() {
-    let (folder, data) = folder();
+    let place = Place::new();
+    let data = place.data.clone();
     let households = fixture("households.ndjson");
     let member = fixture("synthea/nilsen-ollie.json.gz");
-    told(&data, &["import", &member, &households]);
+    told(&place, &["import", &member, &households]);
     let clients = std::fs::read_to_string(fixture("clients.json")).unwrap();
     let clients: Vec<serde_json::Value> = serde_json::from_str(&clients).unwrap();
     let ehr = clients.iter().find(|c| c["client_id"] == "demo-ehr");
-    let file = folder.path().join("ehr.json");
+    let file = place.folder.path().join("ehr.json");
     std::fs::write(&file, ehr.unwrap().to_string()).unwrap();
-    told(&data, &["client", "add", file.to_str().unwrap()]);
+    told(&place, &["client", "add", file.to_str().unwrap()]);
     let words = "token --client demo-ehr --user Practitioner/dr-lee --scope user/*.cruds \
                  --purpose TREAT --ttl 86400";
     let words: Vec<&str> = words.split_whitespace().collect();
-    let token = told(&data, &words);
+    let token = told(&place, &words);
     let token = token.trim();
 
-    let (running, at) = serve(&data);
+    let (running, at) = serve(&place);
     let received = storm(running, &at, token).await;
     let created: Vec<_> = received.iter().filter(|r| r.status == 201).collect();
     assert!(created.len() > 40 && received.len() >= created.len() * 2);
 
-    told(&data, &["audit", "verify"]);
+    told(&place, &["audit", "verify"]);
     let entries = entries(&data).await;
     for reply in &received {
         assert!([200, 201].contains(&reply.status), "{}", reply.status);
@@ -329,7 +311,7 @@ async fn a_killed_server_has_an_entry_for_every_reply_and_every_record_that_it_a
         assert!(of.iter().any(tells), "{} {of:?}", reply.record);
     }
 
-    let (mut running, at) = serve(&data);
+    let (mut running, at) = serve(&place);
     let http = reqwest::Client::new();
     for reply in created {
         let url = format!("{at}/fhir/{}", reply.record);
@@ -337,5 +319,5 @@ async fn a_killed_server_has_an_entry_for_every_reply_and_every_record_that_it_a
         assert_eq!(read.status(), 200, "{}", reply.record);
     }
     running.kill();
-    told(&data, &["audit", "verify"]);
+    told(&place, &["audit", "verify"]);
 }

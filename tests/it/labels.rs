@@ -1,7 +1,10 @@
 //! Labels are those of the records as they stand: in whatever order and batches they came, and
 //! whatever they were before.
 
-use crate::agreement::made::{self, Made};
+use crate::{
+    agreement::made::{self, Made},
+    harness::{Room, now},
+};
 use confide::{
     fhir::{Id, Key, Kind, Resource},
     gate::{Asked, Entry, Journal, JournalError, disclose, release},
@@ -9,7 +12,7 @@ use confide::{
     policy::{Case, Requester, Role, Settings},
     scope::ScopeSet,
     statute::Purpose,
-    store::{Batch, Change, Expect, Store, sqlite::SqliteStore},
+    store::{Batch, Change, Expect, Store, engine::Engine},
 };
 use proptest::{collection::vec, prelude::*, sample::subsequence, test_runner::RngSeed};
 use serde_json::Value;
@@ -44,8 +47,9 @@ impl Journal for Accepts {
 
 /// A store and its folder.
 struct Kept {
-    store: SqliteStore,
+    store: Engine,
     at: i64,
+    _room: Room,
     _folder: tempfile::TempDir,
 }
 
@@ -55,10 +59,12 @@ type Columns = (Marks, Vec<Marks>, Vec<Key>, Option<Key>);
 impl Kept {
     fn new() -> Kept {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&folder.path().join("confide.db")).unwrap();
+        let room = Room::new();
+        let store = room.open(folder.path());
         Kept {
             store,
             at: NOW - 1_000_000_000,
+            _room: room,
             _folder: folder,
         }
     }
@@ -78,7 +84,7 @@ impl Kept {
             settings: Settings::default(),
             fail_closed: true,
         };
-        self.store.write_now(&batch).unwrap();
+        self.store.write_now(batch).unwrap();
     }
 
     fn columns(&self, keys: &[Key]) -> BTreeMap<Key, Columns> {
@@ -114,14 +120,6 @@ impl Kept {
         meta.remove("versionId");
         meta.remove("lastUpdated");
         Some((body, entry.stamp.version.to_string(), entry.stamp.updated))
-    }
-}
-
-fn now<T>(future: impl Future<Output = T>) -> T {
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match std::pin::pin!(future).poll(&mut context) {
-        std::task::Poll::Ready(value) => value,
-        std::task::Poll::Pending => panic!("it waits"),
     }
 }
 

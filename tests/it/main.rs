@@ -25,6 +25,7 @@ mod import;
 mod kill;
 mod labels;
 mod matrix;
+mod official;
 mod oracle;
 mod server;
 mod shapes;

@@ -5,11 +5,12 @@ use crate::{
     authn::{Keys, Registry},
     calendar::Clock,
     cli::{audit::extent, open, runtime},
-    config::Config,
+    config::{Config, Database},
     fhir::{Instant, time},
     store::{
         audit::{self, VerifyError},
-        sqlite::SqliteStore,
+        engine::Engine,
+        postgres::PostgresStore,
     },
 };
 use std::{os::unix::fs::PermissionsExt as _, path::Path};
@@ -18,31 +19,51 @@ use std::{os::unix::fs::PermissionsExt as _, path::Path};
 const AHEAD: Instant = 5 * 60 * 1_000_000;
 
 pub(super) fn examine(config: &Config, clock: Clock) -> Vec<Finding> {
-    let file = open::store_file(config);
     let mut findings = Vec::new();
-    if file.exists() {
-        match open::store(config) {
-            Err(trouble) => {
-                let mend = format!("{trouble}; restore it from a backup, or see that it is ours");
-                findings.push(Finding::of("store", Err(mend)));
-            }
-            Ok(store) => findings.extend(records(&store, clock)),
+    let used = match looked(config) {
+        Err(mend) => {
+            findings.push(Finding::of("store", Err(mend)));
+            true
         }
-    } else {
-        let said = format!(
-            "{} is not there yet; serve and import make it",
-            file.display()
-        );
-        findings.push(Finding::note("store", said));
-    }
-    findings.push(chain(config));
+        Ok(None) => {
+            let place = match &config.database {
+                Database::Sqlite(file) => file.display().to_string(),
+                Database::Postgres(address) => format!("the store in {address}"),
+            };
+            let said = format!("{place} is not there yet; serve and import make it");
+            findings.push(Finding::note("store", said));
+            false
+        }
+        Ok(Some(store)) => {
+            findings.extend(records(&store, clock));
+            true
+        }
+    };
+    findings.push(chain(config, used));
     findings.push(keys(config));
     findings.push(private(config));
     findings.push(clients(config, clock));
     findings
 }
 
-fn records(store: &SqliteStore, clock: Clock) -> Vec<Finding> {
+/// The store, where there is one.
+fn looked(config: &Config) -> Result<Option<Engine>, String> {
+    match &config.database {
+        Database::Sqlite(file) if !file.exists() => Ok(None),
+        Database::Sqlite(_) => open::store(config).map(Some).map_err(|trouble| {
+            format!("{trouble}; restore it from a backup, or see that it is ours")
+        }),
+        Database::Postgres(address) => {
+            let found = PostgresStore::look(address.secret());
+            let found = found.map_err(|error| {
+                format!("{error}; see that it runs, and that database_url is right")
+            });
+            Ok(found?.map(Engine::from))
+        }
+    }
+}
+
+fn records(store: &Engine, clock: Clock) -> Vec<Finding> {
     let away = |error: &dyn std::fmt::Display| format!("{error}; restore it from a backup");
     let whole = store.check().map_err(|error| away(&error)).and_then(|()| {
         let totals = store.totals().map_err(|error| away(&error))?;
@@ -85,9 +106,8 @@ fn behind(newest: Option<Instant>, now: Instant) -> Result<String, String> {
     }
 }
 
-fn chain(config: &Config) -> Finding {
+fn chain(config: &Config, used: bool) -> Finding {
     let file = audit::file(&config.data_dir);
-    let used = open::store_file(config).exists();
     let name = "audit chain";
     if !file.exists() {
         if used {
@@ -125,12 +145,12 @@ fn keys(config: &Config) -> Finding {
 fn private(config: &Config) -> Finding {
     let mut open = Vec::new();
     let files = [
-        open::store_file(config).to_owned(),
         audit::file(&config.data_dir),
         open::registry_file(config),
         config.data_dir.join("keys"),
     ];
-    for file in files {
+    let store = open::store_file(config).map(Path::to_owned);
+    for file in store.into_iter().chain(files) {
         if mode(&file).is_some_and(|mode| mode & 0o077 != 0) {
             open.push(file.display().to_string());
         }

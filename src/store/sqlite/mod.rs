@@ -4,19 +4,13 @@
 mod session;
 
 use super::{
-    Batch, Found, Page, Position, Store, StoreError, WriteError, Written,
+    Batch, StoreError, WriteError, Written,
     records::{
-        self,
         remembered::{Remembered, Snapshot},
-        search, spread, write,
+        spread, write,
     },
     session::Session,
     sql::Value,
-};
-use crate::{
-    fhir::{Instant, Key},
-    policy::{Case, Settings},
-    search::plan::Plan,
 };
 use rusqlite::{Connection, OpenFlags};
 use std::{
@@ -139,7 +133,7 @@ impl SqliteStore {
 
     /// Checks that the store answers and is whole as far as a quick look tells.
     pub fn check(&self) -> Result<(), StoreError> {
-        self.with(|read| {
+        self.ask(|read| {
             let read: &dyn Session = read;
             let answer: String = read.one("PRAGMA quick_check(1)", &[], |row| row.get(0))?;
             if answer == "ok" {
@@ -148,26 +142,6 @@ impl SqliteStore {
                 Err(StoreError::Damaged)
             }
         })
-    }
-
-    /// Whether the store answers at all.
-    pub fn ping(&self) -> Result<(), StoreError> {
-        self.with(|read| records::answers(read))
-    }
-
-    /// How many records of each type it holds, for operators.
-    pub fn totals(&self) -> Result<Vec<(&'static str, u64)>, StoreError> {
-        self.with(|read| records::totals(read))
-    }
-
-    /// When its newest record was written, for operators.
-    pub fn newest(&self) -> Result<Option<Instant>, StoreError> {
-        self.with(|read| records::newest(read))
-    }
-
-    /// Whether relabelling is still to be finished.
-    pub fn is_pending(&self) -> Result<bool, StoreError> {
-        self.with(|read| spread::is_pending(read))
     }
 
     /// Writes a batch on the calling thread.
@@ -186,8 +160,17 @@ impl SqliteStore {
         Ok(written)
     }
 
-    /// Runs `work` on this thread's read connection, in one snapshot.
-    fn with<T>(
+    /// Writes a batch on a thread of its own.
+    pub async fn write(&self, batch: Batch) -> Result<Vec<Written>, WriteError> {
+        let store = self.clone();
+        match tokio::task::spawn_blocking(move || store.write_now(&batch)).await {
+            Ok(written) => written,
+            Err(_) => Err(StoreError::Away("the writer stopped".into()).into()),
+        }
+    }
+
+    /// Answers a question on this thread's read connection, in one snapshot.
+    pub fn ask<T>(
         &self,
         work: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
@@ -275,55 +258,6 @@ fn migrate(writer: &mut Connection) -> rusqlite::Result<i64> {
     }
     tx.commit()?;
     Ok(version.max(SCHEMA))
-}
-
-impl Store for SqliteStore {
-    async fn read(
-        &self,
-        case: &Case,
-        settings: Settings,
-        key: &Key,
-    ) -> Result<Option<Found>, StoreError> {
-        self.with(|read| search::read(read, case, settings, key))
-    }
-
-    async fn search(
-        &self,
-        case: &Case,
-        settings: Settings,
-        plan: &Plan,
-        from: Option<&Position>,
-    ) -> Result<Page, StoreError> {
-        self.with(|read| search::search(read, case, settings, plan, from))
-    }
-
-    async fn everything(
-        &self,
-        case: &Case,
-        settings: Settings,
-        patient: &Key,
-        count: u16,
-        from: Option<&Position>,
-    ) -> Result<Page, StoreError> {
-        self.with(|read| search::everything(read, case, settings, patient, count, from))
-    }
-
-    async fn named(
-        &self,
-        case: &Case,
-        settings: Settings,
-        keys: &[Key],
-    ) -> Result<Page, StoreError> {
-        self.with(|read| search::named(read, case, settings, keys))
-    }
-
-    async fn write(&self, batch: Batch) -> Result<Vec<Written>, WriteError> {
-        let store = self.clone();
-        match tokio::task::spawn_blocking(move || store.write_now(&batch)).await {
-            Ok(written) => written,
-            Err(_) => Err(StoreError::Away("the writer stopped".into()).into()),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::{
     policy::{Case, Requester, Role, Settings},
     scope::ScopeSet,
     statute::Purpose,
-    store::{Batch, Change, Expect, Store, session::Session},
+    store::{Batch, Change, Expect, Store, engine::Engine, records::search, session::Session},
 };
 use serde_json::Value;
 use std::io::Read as _;
@@ -103,7 +103,7 @@ fn fixture(name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-async fn shown(store: &SqliteStore, case: &Case, key: &str) -> Result<String, String> {
+async fn shown(store: &Engine, case: &Case, key: &str) -> Result<String, String> {
     let key = Key::parse(key).unwrap();
     let found = store.read(case, Settings::default(), &key).await.unwrap();
     let found = found.ok_or("absent")?;
@@ -124,7 +124,7 @@ async fn shown(store: &SqliteStore, case: &Case, key: &str) -> Result<String, St
 #[tokio::test]
 async fn every_persona_of_the_fixtures_sees_what_it_must_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
-    let store = loaded(folder.path());
+    let store = Engine::from(loaded(folder.path()));
     let (expectation, clients) = (fixture("expectation.json"), fixture("clients.json"));
     let mut wrong = Vec::new();
     for section in ["maya", "elena", "daniel"] {
@@ -177,11 +177,11 @@ fn steps(store: &SqliteStore, case: &Case, query: &str) -> Vec<String> {
     let kind = crate::fhir::Kind::named(kind);
     let plan = Plan::parse(kind, &pairs, ParseOptions::default()).unwrap();
     store
-        .with(|read| {
+        .ask(|read| {
             let names = read.names(&case.requester)?;
             let wanted = query::patients_of(&plan);
             let settings = Settings::default();
-            let lens = super::search::lens(read, case, settings, &names, wanted.as_deref())?;
+            let lens = search::lens(read, case, settings, &names, wanted.as_deref())?;
             let sql = query::page(query::matching(&lens, &plan), &Order::of(&plan), 50, None);
             let read: &dyn Session = read;
             let explained = format!("EXPLAIN QUERY PLAN {}", sql.text);

@@ -4,20 +4,18 @@ use super::{
     ask::NOW,
     made::{self, Made},
 };
+use crate::harness::{Room, now};
 use confide::{
     fhir::{Key, Resource},
     gate::{Asked, Entry, Journal, JournalError, Sealed, disclose, release},
     policy::{Case, FaceKind, Settings, Standing},
     search::plan::Plan,
     statute::projections::Household,
-    store::{Batch, Change, Expect, Page, Store, sqlite::SqliteStore},
+    store::{Batch, Change, Expect, Page, Store, engine::Engine},
 };
 use proptest::prelude::*;
 use serde_json::Value;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    future::Future,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A record as one requester sees it.
 #[derive(Debug, Clone)]
@@ -54,8 +52,9 @@ pub struct Found {
 pub struct Shelf {
     /// With which settings.
     pub settings: Settings,
-    store: SqliteStore,
+    store: Engine,
     records: Vec<(Key, Value)>,
+    _room: Room,
     _folder: tempfile::TempDir,
 }
 
@@ -80,15 +79,6 @@ pub fn settings() -> impl Strategy<Value = Settings> {
     })
 }
 
-/// Runs a future that waits for nothing.
-pub fn now<T>(future: impl Future<Output = T>) -> T {
-    let mut waker = std::task::Context::from_waker(std::task::Waker::noop());
-    match std::pin::pin!(future).poll(&mut waker) {
-        std::task::Poll::Ready(value) => value,
-        std::task::Poll::Pending => panic!("it waits"),
-    }
-}
-
 fn key(record: &Value) -> Key {
     let part = |name: &str| record[name].as_str().unwrap().to_owned();
     Key::parse(&format!("{}/{}", part("resourceType"), part("id"))).unwrap()
@@ -107,7 +97,8 @@ impl Shelf {
     /// Writes records in two batches, a week apart.
     pub fn write(records: Vec<(Key, Value)>, settings: Settings) -> Shelf {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&folder.path().join("confide.db")).unwrap();
+        let room = Room::new();
+        let store = room.open(folder.path());
         let late = |key: &Key| key.id.as_str().bytes().last().unwrap_or_default() % 2 == 1;
         for (part, at) in [(false, NOW - 7 * 86_400_000_000), (true, NOW - 60_000_000)] {
             let changes = records.iter().filter(|(key, _)| late(key) == part);
@@ -122,12 +113,13 @@ impl Shelf {
                 settings,
                 fail_closed: true,
             };
-            store.write_now(&batch).unwrap();
+            store.write_now(batch).unwrap();
         }
         Shelf {
             settings,
             store,
             records,
+            _room: room,
             _folder: folder,
         }
     }

@@ -1,6 +1,6 @@
 //! How a server starts: over a copy of the fixtures, which are loaded once.
 
-use super::{NOW, PUBLIC, Server, fixture, sources};
+use super::{Kept, NOW, PUBLIC, Room, Server, fixture, sources};
 use confide::{
     authn::{Client, Registry as _},
     calendar::Clock,
@@ -50,10 +50,14 @@ impl Start {
     pub async fn go(self) -> Server {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
-        if self.sources.is_none() {
-            copy(template(), &data);
-        }
-        let config = config(&data, &self.flags);
+        let room = if self.sources.is_none() {
+            let (from, records) = template();
+            copy(from, &data);
+            Room::like(records)
+        } else {
+            Room::new()
+        };
+        let config = config(&data, &room, &self.flags);
         let opened = open::open(&config, Clock::At(NOW)).unwrap();
         if let Some(sources) = self.sources {
             fill(&opened, sources).await;
@@ -61,16 +65,22 @@ impl Start {
         if !self.more.is_empty() {
             load(&opened, self.more).await;
         }
-        Server::serve(folder, config, opened).await
+        let kept = Kept {
+            room,
+            _folder: folder,
+        };
+        Server::serve(kept, config, opened).await
     }
 }
 
-fn config(data: &Path, flags: &[(&'static str, String)]) -> Config {
+fn config(data: &Path, room: &Room, flags: &[(&'static str, String)]) -> Config {
     let mut all = vec![
         ("data_dir", data.display().to_string()),
         ("listen", "127.0.0.1:0".to_owned()),
         ("public_url", PUBLIC.to_owned()),
     ];
+    all.extend(room.url().map(|url| ("database_url", url)));
+    all.push(("database_connections", "3".to_owned()));
     all.extend(flags.iter().cloned());
     let file = data.with_extension("toml");
     fs::write(&file, "").unwrap();
@@ -94,9 +104,14 @@ async fn fill(opened: &Opened, sources: Vec<Source>) {
 }
 
 /// The data folder with the fixtures loaded: made once, never served itself.
-fn template() -> &'static Path {
-    static MADE: OnceLock<PathBuf> = OnceLock::new();
-    MADE.get_or_init(|| {
+fn template() -> (&'static Path, &'static Room) {
+    static MADE: OnceLock<(PathBuf, Room)> = OnceLock::new();
+    let (data, room) = made(&MADE);
+    (data, room)
+}
+
+fn made(made: &'static OnceLock<(PathBuf, Room)>) -> &'static (PathBuf, Room) {
+    made.get_or_init(|| {
         let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
         for old in fs::read_dir(place).unwrap().filter_map(Result::ok) {
             let name = old.file_name().into_string().unwrap_or_default();
@@ -108,17 +123,19 @@ fn template() -> &'static Path {
         let folder = place.join(format!("fixtures-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let data = folder.join("data");
-        let made = data.clone();
+        let (made, room) = (data.clone(), Room::new());
+        let config = config(&data, &room, &[]);
         let loading = std::thread::spawn(move || {
             let mut builder = tokio::runtime::Builder::new_current_thread();
             let runtime = builder.enable_all().build();
             runtime.unwrap().block_on(async {
-                let opened = open::open(&config(&data, &[]), Clock::At(NOW)).unwrap();
+                let opened = open::open(&config, Clock::At(NOW)).unwrap();
                 fill(&opened, sources()).await;
             });
         });
         loading.join().unwrap();
-        made
+        room.quiet();
+        (made, room)
     })
 }
 

@@ -1,0 +1,240 @@
+//! Threads that each hold one connection and do one thing after the other on it. The store's code is
+//! synchronous, so that it is the same for both engines; here it waits on a thread of its own, whose
+//! runtime drives that one connection, and no request thread waits with it.
+
+use super::session::{Connected, Fault, sorted};
+use crate::store::{
+    StoreError,
+    records::remembered::{Remembered, Snapshot},
+    session::Session,
+    sql::Value,
+};
+use sqlx::{
+    ConnectOptions as _,
+    postgres::{PgConnectOptions, PgConnection},
+};
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::runtime::{Builder, Runtime};
+
+/// How often a transaction is tried that had to give way to another.
+const TRIES: u32 = 6;
+
+/// How long a connection may take to be made.
+const CONNECTING: Duration = Duration::from_secs(5);
+
+/// Settings of each connection. Compiling a query costs more than these queries; nothing waits for ever;
+/// a node that froze in a transaction does not keep the others from writing.
+const TUNED: &str = "SET jit = off; SET statement_timeout = '60s'; SET lock_timeout = '30s'; \
+    SET idle_in_transaction_session_timeout = '60s'; SET standard_conforming_strings = on";
+
+/// Held by the one transaction of all nodes that writes (`pg_advisory_xact_lock`), until it has ended.
+/// Waiting for it comes before the transaction reads anything; each statement then sees all that was
+/// written before (READ COMMITTED), and nobody else writes: the same as one after the other.
+const WRITING: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock(4850184230)::TEXT";
+
+/// One snapshot for all statements, and its mark: two snapshots with the same one show the same.
+const READING: &str =
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_current_snapshot()::TEXT";
+
+type Job = Box<dyn FnOnce(&mut Worker) + Send>;
+
+/// What waits to be done. Its workers end when it is closed.
+#[derive(Default)]
+pub(super) struct Queue {
+    waiting: Mutex<Waiting>,
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    jobs: VecDeque<Job>,
+    closed: bool,
+}
+
+impl Queue {
+    /// A queue with so many workers.
+    pub(super) fn with(workers: u16, to: &Arc<PgConnectOptions>) -> io::Result<Arc<Queue>> {
+        let queue = Arc::new(Queue::default());
+        for _ in 0..workers.max(1) {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let (queue, to) = (queue.clone(), to.clone());
+            std::thread::Builder::new()
+                .name("postgres".into())
+                .spawn(move || {
+                    let mut worker = Worker {
+                        runtime,
+                        to,
+                        connection: None,
+                        begun: false,
+                        remembered: RefCell::default(),
+                    };
+                    while let Some(job) = queue.next() {
+                        // Whoever waits for the answer of one that panicked is told that none comes.
+                        if catch_unwind(AssertUnwindSafe(|| job(&mut worker))).is_err() {
+                            worker.let_go();
+                        }
+                    }
+                })?;
+        }
+        Ok(queue)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a job at the end.
+    pub(super) fn put(&self, job: impl FnOnce(&mut Worker) + Send + 'static) {
+        self.lock().jobs.push_back(Box::new(job));
+        self.more.notify_one();
+    }
+
+    /// Lets the workers end once nothing is waiting.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.more.notify_all();
+    }
+
+    fn next(&self) -> Option<Job> {
+        let mut waiting = self.lock();
+        loop {
+            if let Some(job) = waiting.jobs.pop_front() {
+                return Some(job);
+            }
+            if waiting.closed {
+                return None;
+            }
+            waiting = self
+                .more
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// A thread's connection and what it remembers.
+pub(super) struct Worker {
+    runtime: Runtime,
+    to: Arc<PgConnectOptions>,
+    connection: Option<PgConnection>,
+    begun: bool,
+    remembered: RefCell<Remembered>,
+}
+
+impl Worker {
+    /// Connects, where it is not connected yet.
+    pub(super) fn reach(&mut self) -> Result<(), sqlx::Error> {
+        if self.connection.is_none() {
+            self.connection = Some(connect(&self.runtime, &self.to)?);
+        }
+        Ok(())
+    }
+
+    /// Answers a question in one snapshot. Where the connection turns out to be gone, it is made anew and
+    /// the question asked again. The snapshot is open until [`end`](Self::end).
+    pub(super) fn ask<T>(
+        &mut self,
+        question: &dyn Fn(&Snapshot<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.tried(READING, |session, remembered, mark| {
+            let mark = Value::Text(mark.into());
+            question(&Snapshot::of(session, remembered, mark))
+        })
+    }
+
+    /// Does `work` in one transaction: all of it or, where it fails, nothing. No other node writes
+    /// meanwhile.
+    pub(super) fn write<T, E: From<StoreError>>(
+        &mut self,
+        work: &dyn Fn(&dyn Session) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.tried(WRITING, |session, _, _| -> Result<Result<T, E>, E> {
+            let done = work(session)?;
+            match session.end("COMMIT") {
+                // Nobody knows whether it was written: it is not tried again.
+                Err(error) if session.fault() == Some(Fault::Lost) => Ok(Err(error.into())),
+                Err(error) => Err(error.into()),
+                Ok(()) => Ok(Ok(done)),
+            }
+        })?
+    }
+
+    fn tried<T, E: From<StoreError>>(
+        &mut self,
+        begin: &str,
+        work: impl Fn(&Connected<'_>, &RefCell<Remembered>, &str) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut tries = 0;
+        loop {
+            self.end();
+            let fresh = self.connection.is_none();
+            self.reach().map_err(|error| sorted(&error).1)?;
+            let Some(connection) = &mut self.connection else {
+                return Err(StoreError::Damaged.into());
+            };
+            let session = Connected::new(&self.runtime, connection);
+            let done = match session.simple(begin.to_owned()) {
+                Ok(mark) => work(&session, &self.remembered, &mark.unwrap_or_default()),
+                Err(error) => Err(error.into()),
+            };
+            let fault = session.fault();
+            self.begun = session.is_open();
+            tries += 1;
+            match fault {
+                Some(Fault::Lost) => {
+                    self.let_go();
+                    // A connection may have died while nobody used it; a new one has not.
+                    if done.is_err() && !fresh && tries < TRIES {
+                        continue;
+                    }
+                }
+                // The other has what it waited for: nothing to wait for here.
+                Some(Fault::GaveWay) if done.is_err() && tries < TRIES => continue,
+                _ => {}
+            }
+            return done;
+        }
+    }
+
+    /// Ends what is open.
+    pub(super) fn end(&mut self) {
+        if !std::mem::take(&mut self.begun) {
+            return;
+        }
+        if let Some(connection) = &mut self.connection {
+            let session = Connected::new(&self.runtime, connection);
+            if session.end("ROLLBACK").is_err() {
+                self.let_go();
+            }
+        }
+    }
+
+    /// Drops the connection: the database takes back what was not committed on it.
+    fn let_go(&mut self) {
+        self.begun = false;
+        self.connection = None;
+        self.remembered = RefCell::default();
+    }
+}
+
+/// A new connection, with its settings.
+fn connect(runtime: &Runtime, to: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    runtime.block_on(async {
+        let connecting = tokio::time::timeout(CONNECTING, async {
+            let mut connection = to.connect().await?;
+            sqlx::raw_sql(TUNED).execute(&mut connection).await?;
+            Ok(connection)
+        });
+        connecting.await.unwrap_or_else(|_| {
+            let late = io::Error::from(io::ErrorKind::TimedOut);
+            Err(sqlx::Error::Io(late))
+        })
+    })
+}
