@@ -5,6 +5,11 @@
 //! FROM`; values are `?` in order, or `?1`, `?2`; truths are stored as 0 and 1.
 
 use super::{StoreError, sql::Value};
+use crate::fhir::Key;
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+};
 
 /// A connection within a transaction or a snapshot.
 pub trait Session {
@@ -26,6 +31,38 @@ pub trait Session {
     fn at_once(&self) -> usize {
         1
     }
+
+    /// Inserts rows of `width` columns each that nothing in this transaction reads: an engine may keep them
+    /// until its end.
+    fn later(
+        &self,
+        table: &'static str,
+        width: usize,
+        values: Vec<Value>,
+    ) -> Result<(), StoreError>;
+
+    /// Deletes the rows of the record `rid` from tables that [`later`](Self::later) fills.
+    fn clear(&self, tables: &[&'static str], rid: i64) -> Result<(), StoreError> {
+        for table in tables {
+            let sql = format!("DELETE FROM {table} WHERE rid = ?1");
+            self.run(&sql, &[Value::Integer(rid)])?;
+        }
+        Ok(())
+    }
+
+    /// What the transaction knows and need not ask again, where asking costs a round trip.
+    fn memo(&self) -> Option<&RefCell<Memo>> {
+        None
+    }
+}
+
+/// What a transaction that writes knows of the numbers of records.
+#[derive(Debug, Default)]
+pub struct Memo {
+    /// Numbers by name.
+    pub numbers: HashMap<Key, i64>,
+    /// Numbers given in this transaction, of records that are yet to be written.
+    pub fresh: HashSet<i64>,
 }
 
 /// What is done with a row; whether to go on.

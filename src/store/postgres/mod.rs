@@ -294,3 +294,6 @@ fn migrate(tx: &dyn Session, make: bool) -> Result<bool, Unfit> {
     }
     Ok(version > 0 || make)
 }
+
+#[cfg(test)]
+mod tests;

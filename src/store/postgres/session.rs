@@ -2,7 +2,7 @@
 
 use crate::store::{
     StoreError,
-    session::{Column, Columns, Each, Session},
+    session::{Column, Columns, Each, Memo, Session},
     sql::Value,
 };
 use sqlx::{
@@ -13,7 +13,10 @@ use sqlx::{
         PgArgumentBuffer, PgArguments, PgConnection, PgRow, PgTypeInfo, PgValueFormat, types::Oid,
     },
 };
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet},
+};
 use tokio::runtime::Runtime;
 
 /// What a failure means for the transaction.
@@ -33,7 +36,22 @@ pub(super) struct Connected<'c> {
     connection: RefCell<&'c mut PgConnection>,
     fault: Cell<Option<Fault>>,
     open: Cell<bool>,
+    waiting: RefCell<Waiting>,
+    memo: RefCell<Memo>,
 }
+
+/// Rows that wait for the end of the transaction.
+#[derive(Default)]
+struct Waiting {
+    /// By table and record.
+    rows: BTreeMap<&'static str, (usize, BTreeMap<i64, Vec<Value>>)>,
+    /// Records whose rows in a table go first.
+    gone: BTreeMap<&'static str, BTreeSet<i64>>,
+    values: usize,
+}
+
+/// The most values that wait.
+const WAITING: usize = 500_000;
 
 /// The most rows of one `INSERT`.
 const AT_ONCE: usize = 64;
@@ -45,6 +63,8 @@ impl<'c> Connected<'c> {
             connection: RefCell::new(connection),
             fault: Cell::new(None),
             open: Cell::new(true),
+            waiting: RefCell::default(),
+            memo: RefCell::default(),
         }
     }
 
@@ -55,6 +75,9 @@ impl<'c> Connected<'c> {
 
     /// Ends the transaction.
     pub(super) fn end(&self, how: &'static str) -> Result<(), StoreError> {
+        if how == "COMMIT" {
+            self.flush()?;
+        }
         self.simple(how.into())?;
         self.open.set(false);
         Ok(())
@@ -78,6 +101,27 @@ impl<'c> Connected<'c> {
             _ => Err(StoreError::Damaged),
         };
         last.map(text).transpose()
+    }
+
+    /// Writes what waits.
+    fn flush(&self) -> Result<(), StoreError> {
+        let Waiting { rows, gone, .. } = std::mem::take(&mut *self.waiting.borrow_mut());
+        let deletes: Vec<String> = gone
+            .into_iter()
+            .map(|(table, rids)| {
+                let rids: Vec<String> = rids.iter().map(ToString::to_string).collect();
+                format!("DELETE FROM {table} WHERE rid IN ({})", rids.join(","))
+            })
+            .collect();
+        if !deletes.is_empty() {
+            self.simple(deletes.join("; "))?;
+        }
+        let session: &dyn Session = self;
+        for (table, (width, rows)) in rows {
+            let values: Vec<Value> = rows.into_values().flatten().collect();
+            session.insert(&format!("INSERT INTO {table} VALUES"), width, &values, "")?;
+        }
+        Ok(())
     }
 
     fn done<T>(
@@ -132,6 +176,44 @@ impl Session for Connected<'_> {
 
     fn at_once(&self) -> usize {
         AT_ONCE
+    }
+
+    fn later(
+        &self,
+        table: &'static str,
+        width: usize,
+        values: Vec<Value>,
+    ) -> Result<(), StoreError> {
+        let Some(Value::Integer(rid)) = values.first() else {
+            return Ok(());
+        };
+        let mut waiting = self.waiting.borrow_mut();
+        waiting.values += values.len();
+        let (_, rows) = waiting
+            .rows
+            .entry(table)
+            .or_insert_with(|| (width, BTreeMap::new()));
+        rows.entry(*rid).or_default().extend(values);
+        if waiting.values > WAITING {
+            drop(waiting);
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn clear(&self, tables: &[&'static str], rid: i64) -> Result<(), StoreError> {
+        let mut waiting = self.waiting.borrow_mut();
+        for table in tables {
+            if let Some((_, rows)) = waiting.rows.get_mut(table) {
+                rows.remove(&rid);
+            }
+            waiting.gone.entry(table).or_default().insert(rid);
+        }
+        Ok(())
+    }
+
+    fn memo(&self) -> Option<&RefCell<Memo>> {
+        Some(&self.memo)
     }
 }
 

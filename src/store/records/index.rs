@@ -27,16 +27,16 @@ use std::{
 /// Takes away the index entries of a record.
 pub fn clear(write: &dyn Session, rid: i64) -> Result<(), StoreError> {
     const ALL: &[&str] = &[
-        "DELETE FROM index_token WHERE rid = ?1",
-        "DELETE FROM index_date WHERE rid = ?1",
-        "DELETE FROM index_string WHERE rid = ?1",
-        "DELETE FROM index_reference WHERE rid = ?1",
-        "DELETE FROM index_uri WHERE rid = ?1",
-        "DELETE FROM index_number WHERE rid = ?1",
-        "DELETE FROM index_text WHERE rid = ?1",
-        "DELETE FROM part WHERE rid = ?1",
+        "index_token",
+        "index_date",
+        "index_string",
+        "index_reference",
+        "index_uri",
+        "index_number",
+        "index_text",
+        "part",
     ];
-    write.sweep(ALL, rid)
+    write.clear(ALL, rid)
 }
 
 /// What its parts reveal.
@@ -76,26 +76,41 @@ pub fn patients(
     key: &Key,
     named: &[Named],
 ) -> Result<(), StoreError> {
+    let mut rows = Vec::new();
     for name in named {
-        let patient = keys::locate(write, &name.patient)?;
-        patient_row(write, rid, key, patient, name.own)?;
+        rows.push((keys::locate(write, &name.patient)?, name.own));
     }
-    Ok(())
+    patient_rows(write, rid, key, &rows)
 }
 
-/// One row of [`patients`].
-pub fn patient_row(
+/// The rows of [`patients`], each with whether the record is this patient's own.
+pub fn patient_rows(
     write: &dyn Session,
     rid: i64,
     key: &Key,
-    patient: i64,
-    own: bool,
+    patients: &[(i64, bool)],
 ) -> Result<(), StoreError> {
-    let sql = "INSERT INTO patient_state (patient) VALUES (?1) ON CONFLICT DO NOTHING";
-    write.run(sql, &values![patient])?;
-    let sql = "INSERT INTO record_patient (rid, patient, own, kind) VALUES (?1, ?2, ?3, ?4)";
-    write.run(sql, &values![rid, patient, own, key.kind.number()])?;
-    Ok(())
+    let states: Vec<Value> = patients
+        .iter()
+        .flat_map(|(patient, _)| values![*patient])
+        .collect();
+    write.insert(
+        "INSERT INTO patient_state (patient) VALUES",
+        1,
+        &states,
+        "ON CONFLICT DO NOTHING",
+    )?;
+    let kind = key.kind.number();
+    let rows: Vec<Value> = patients
+        .iter()
+        .flat_map(|(patient, own)| values![rid, *patient, *own, kind])
+        .collect();
+    write.insert(
+        "INSERT INTO record_patient (rid, patient, own, kind) VALUES",
+        4,
+        &rows,
+        "",
+    )
 }
 
 /// What the record is found by, each entry with the labels of the element that says it.
@@ -260,9 +275,8 @@ impl Rows {
         ]);
     }
 
-    fn insert(&self, write: &dyn Session) -> Result<(), StoreError> {
-        let into = format!("INSERT INTO {} VALUES", self.table);
-        write.insert(&into, self.width, &self.values, "")
+    fn insert(self, write: &dyn Session) -> Result<(), StoreError> {
+        write.later(self.table, self.width, self.values)
     }
 }
 
@@ -387,15 +401,15 @@ impl Index {
         }
     }
 
-    fn insert(&self, write: &dyn Session) -> Result<(), StoreError> {
+    fn insert(self, write: &dyn Session) -> Result<(), StoreError> {
         let all = [
-            &self.token,
-            &self.date,
-            &self.string,
-            &self.reference,
-            &self.uri,
-            &self.number,
-            &self.text,
+            self.token,
+            self.date,
+            self.string,
+            self.reference,
+            self.uri,
+            self.number,
+            self.text,
         ];
         all.into_iter().try_for_each(|rows| rows.insert(write))
     }

@@ -2,11 +2,22 @@
 
 use crate::{
     fhir::{Id, Key, Kind},
-    store::{StoreError, session::Session, sql::values},
+    store::{
+        StoreError,
+        session::{Memo, Session},
+        sql::{Value, values},
+    },
 };
+use std::{cell::RefCell, collections::HashSet};
 
 /// The number of a record that exists or is pointed at.
 pub fn find(read: &dyn Session, key: &Key) -> Result<Option<i64>, StoreError> {
+    let known = read
+        .memo()
+        .map(|memo| memo.borrow().numbers.get(key).copied());
+    if let Some(Some(known)) = known {
+        return Ok(Some(known));
+    }
     let sql = "SELECT rid FROM locator WHERE kind = ?1 AND id = ?2";
     read.first(sql, &values![key.kind.number(), key.id.as_str()], |row| {
         row.get(0)
@@ -19,9 +30,77 @@ pub fn locate(write: &dyn Session, key: &Key) -> Result<i64, StoreError> {
         return Ok(rid);
     }
     let sql = "INSERT INTO locator (kind, id) VALUES (?1, ?2) RETURNING rid";
-    write.one(sql, &values![key.kind.number(), key.id.as_str()], |row| {
-        row.get(0)
-    })
+    let values = values![key.kind.number(), key.id.as_str()];
+    let rid = write.one(sql, &values, |row| row.get(0))?;
+    if let Some(memo) = write.memo() {
+        memo.borrow_mut().numbers.insert(key.clone(), rid);
+    }
+    Ok(rid)
+}
+
+/// Learns the numbers of many records at once, where the transaction remembers them, and makes those
+/// that are missing.
+pub fn locate_all<'k>(
+    write: &dyn Session,
+    keys: impl IntoIterator<Item = &'k Key>,
+) -> Result<(), StoreError> {
+    let Some(memo) = write.memo() else {
+        return Ok(());
+    };
+    let mut known = HashSet::new();
+    let mut wanted: Vec<&Key> = keys.into_iter().filter(|key| known.insert(*key)).collect();
+    learn(
+        write,
+        memo,
+        &wanted,
+        "SELECT rid, kind, id FROM locator WHERE (kind, id) IN (VALUES",
+        ")",
+        false,
+    )?;
+    wanted.retain(|key| !memo.borrow().numbers.contains_key(*key));
+    learn(
+        write,
+        memo,
+        &wanted,
+        "INSERT INTO locator (kind, id) VALUES",
+        "RETURNING rid, kind, id",
+        true,
+    )
+}
+
+fn learn(
+    write: &dyn Session,
+    memo: &RefCell<Memo>,
+    keys: &[&Key],
+    begin: &str,
+    end: &str,
+    fresh: bool,
+) -> Result<(), StoreError> {
+    let mut rest = keys;
+    let mut many = write.at_once().max(1);
+    while !rest.is_empty() {
+        while many > rest.len() {
+            many /= 2;
+        }
+        let (some, others) = rest.split_at(many);
+        rest = others;
+        let rows = vec!["(?,?)"; many].join(",");
+        let values: Vec<Value> = some
+            .iter()
+            .flat_map(|key| values![key.kind.number(), key.id.as_str()])
+            .collect();
+        let found = write.all(&format!("{begin} {rows} {end}"), &values, |row| {
+            Ok((row.get::<i64>(0)?, key(row.get(1)?, row.get(2)?)))
+        })?;
+        let mut memo = memo.borrow_mut();
+        for (rid, key) in found {
+            memo.numbers.insert(key.ok_or(StoreError::Damaged)?, rid);
+            if fresh {
+                memo.fresh.insert(rid);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Type and id behind a number.

@@ -3,7 +3,7 @@
 use super::keys;
 use crate::{
     fhir::{Key, Resource},
-    label::{DIRECTORY, Marks, Neighbour, Subject, Surroundings},
+    label::{Marks, Neighbour, Subject, Surroundings},
     statute::{Labels, minors::Care},
     store::{
         StoreError,
@@ -12,25 +12,47 @@ use crate::{
         subjects,
     },
 };
+use jiff::civil::Date;
 use std::collections::HashMap;
 
-/// Neighbours that name no patient, remembered through a batch: every record of a bundle points at
-/// the same few organizations.
+/// Neighbours and members, remembered through a batch: every record of a bundle points at the same few.
 #[derive(Debug, Default)]
 pub struct Memory {
     known: HashMap<Key, Option<Neighbour>>,
+    organizations: HashMap<Key, Option<i64>>,
+    members: HashMap<i64, Member>,
+    /// Whether any Consent names a record that is paid by the member.
+    names: Option<bool>,
 }
 
+/// A patient's day of birth and flags.
+type Member = (Option<Date>, Vec<Box<str>>);
+
 impl Memory {
-    /// Drops what a change of this record makes stale.
+    /// Drops what a change of this record's labels makes stale.
     pub fn forget(&mut self, key: &Key) {
         self.known.remove(key);
+        self.organizations.remove(key);
+    }
+
+    /// Drops what a change of any record's labels may make stale.
+    pub fn forget_all(&mut self) {
+        self.known.clear();
+        self.organizations.clear();
+    }
+
+    /// Drops what a new version of this record may make stale.
+    pub fn changes(&mut self, key: &Key) {
+        self.forget(key);
+        if ["Patient", "Flag"].contains(&key.kind.name()) {
+            self.members.clear();
+        }
+        if crate::consent::is_consent(key.kind) {
+            self.names = None;
+        }
     }
 
     fn look_up(&mut self, read: &dyn Session, key: &Key) -> Result<Option<Neighbour>, StoreError> {
-        if !DIRECTORY.has(key.kind) {
-            return by_key(read, key);
-        }
         if let Some(known) = self.known.get(key) {
             return Ok(known.clone());
         }
@@ -101,7 +123,7 @@ pub fn around(
     derived: bool,
 ) -> Result<Surroundings, StoreError> {
     let mut around = Surroundings {
-        subject: subject(read, patients)?,
+        subject: subject(read, memory, patients)?,
         ..Surroundings::default()
     };
     for reference in &resource.found().references {
@@ -127,6 +149,14 @@ pub fn around(
         );
         around.referrers = read.all(&sql, &values![rid], neighbour)?;
     }
+    let names = match memory.names {
+        Some(names) => names,
+        None => read.exists("SELECT 1 FROM directive_names LIMIT 1", &[])?,
+    };
+    memory.names = Some(names);
+    if !names {
+        return Ok(around);
+    }
     let sql = "SELECT 1 FROM directive_names n JOIN directive d ON d.rid = n.rid \
                WHERE n.named = ?1 AND d.category = 'self-pay-restriction' \
                AND EXISTS (SELECT 1 FROM record_patient q WHERE q.rid = ?1 AND q.own = 1 AND q.patient = d.patient) LIMIT 1";
@@ -135,28 +165,44 @@ pub fn around(
 }
 
 /// The member: the youngest of several, with the flags of all.
-fn subject(read: &dyn Session, patients: &[i64]) -> Result<Subject, StoreError> {
+fn subject(
+    read: &dyn Session,
+    memory: &mut Memory,
+    patients: &[i64],
+) -> Result<Subject, StoreError> {
     let mut subject = Subject::default();
     for (at, patient) in patients.iter().enumerate() {
-        let sql = "SELECT born FROM patient_state WHERE patient = ?1";
-        let born: Option<Option<String>> = read.first(sql, &values![*patient], |row| row.get(0))?;
-        let born = born.flatten().and_then(|born| born.parse().ok());
+        let member = match memory.members.get(patient) {
+            Some(member) => member.clone(),
+            None => member(read, *patient)?,
+        };
+        memory.members.insert(*patient, member.clone());
+        let (born, flags) = member;
         subject.born = match (at, subject.born, born) {
             (0, _, born) => born,
             (_, Some(one), Some(other)) => Some(one.max(other)),
             _ => None,
         };
-        let sql = "SELECT code FROM flag WHERE patient = ?1 ORDER BY rid";
-        let flags = read.all(sql, &values![*patient], |row| {
-            Ok(row.get::<&str>(0)?.into())
-        })?;
         subject.flags.extend(flags);
     }
     Ok(subject)
 }
 
+fn member(read: &dyn Session, patient: i64) -> Result<Member, StoreError> {
+    let sql = "SELECT born FROM patient_state WHERE patient = ?1";
+    let born: Option<Option<String>> = read.first(sql, &values![patient], |row| row.get(0))?;
+    let born = born.flatten().and_then(|born| born.parse().ok());
+    let sql = "SELECT code FROM flag WHERE patient = ?1 ORDER BY rid";
+    let flags = read.all(sql, &values![patient], |row| Ok(row.get::<&str>(0)?.into()))?;
+    Ok((born, flags))
+}
+
 /// The organization of a record, or of the Encounter that it happened in.
-pub fn organization(read: &dyn Session, resource: &Resource) -> Result<Option<i64>, StoreError> {
+pub fn organization(
+    read: &dyn Session,
+    memory: &mut Memory,
+    resource: &Resource,
+) -> Result<Option<i64>, StoreError> {
     const OWN: &[&str] = &[
         "serviceProvider",
         "custodian",
@@ -176,11 +222,19 @@ pub fn organization(read: &dyn Session, resource: &Resource) -> Result<Option<i6
         return Ok(Some(keys::locate(read, &key)?));
     }
     for key in crate::label::hops::encounters(resource) {
+        if let Some(known) = memory.organizations.get(&key) {
+            if known.is_some() {
+                return Ok(*known);
+            }
+            continue;
+        }
         let sql = "SELECT organization FROM record WHERE kind = ?1 AND id = ?2 AND deleted = 0";
         let values = values![key.kind.number(), key.id.as_str()];
         let found: Option<Option<i64>> = read.first(sql, &values, |row| row.get(0))?;
-        if let Some(organization) = found.flatten() {
-            return Ok(Some(organization));
+        let found = found.flatten();
+        memory.organizations.insert(key.clone(), found);
+        if found.is_some() {
+            return Ok(found);
         }
     }
     Ok(None)

@@ -76,7 +76,7 @@ pub fn label(
         }
         author => author,
     };
-    let organization = neighbours::organization(writer.tx, resource)?;
+    let organization = neighbours::organization(writer.tx, &mut writer.remembered, resource)?;
     let facts = Facts {
         key: key.clone(),
         patients: Vec::new(),
@@ -133,7 +133,9 @@ pub fn label(
     )
     .into_row();
     writer.store(rid, &row, &columns)?;
-    index::clear(writer.tx, rid)?;
+    if old.is_some() {
+        index::clear(writer.tx, rid)?;
+    }
     index::index(writer.tx, rid, &key, resource, &labelled)?;
     index::parts(writer.tx, rid, &row.facts.parts)?;
     hits(writer.tx, &patients, labelled.hits, before.as_ref())?;
@@ -175,9 +177,8 @@ fn patients(
         let found = writer.tx.numbers(sql, &values![rid, consent])?;
         let sql = "DELETE FROM record_patient WHERE rid = ?1 AND own = 1";
         writer.tx.run(sql, &values![rid])?;
-        for patient in found {
-            index::patient_row(writer.tx, rid, &key, patient, true)?;
-        }
+        let rows: Vec<(i64, bool)> = found.iter().map(|patient| (*patient, true)).collect();
+        index::patient_rows(writer.tx, rid, &key, &rows)?;
     }
     let sql = "SELECT patient FROM record_patient WHERE rid = ?1 AND own = 1 ORDER BY patient";
     writer.tx.numbers(sql, &values![rid])

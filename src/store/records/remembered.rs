@@ -159,6 +159,15 @@ impl Session for Snapshot<'_> {
     fn rows(&self, sql: &str, values: &[Value], each: Each<'_>) -> Result<(), StoreError> {
         self.read.rows(sql, values, each)
     }
+
+    fn later(
+        &self,
+        table: &'static str,
+        width: usize,
+        values: Vec<Value>,
+    ) -> Result<(), StoreError> {
+        self.read.later(table, width, values)
+    }
 }
 
 impl fmt::Debug for Snapshot<'_> {

@@ -96,6 +96,7 @@ fn start_over(writer: &mut Writer<'_>, rid: i64) -> Result<(), StoreError> {
                p_labels = 0, p_conditional = 0, p_protected = 0, p_c_protected = 0, \
                subjects = CASE derived WHEN 1 THEN 0 ELSE subjects END WHERE rid = ?1";
     writer.tx.run(sql, &values![rid])?;
+    writer.remembered.forget_all();
     let sql = "DELETE FROM record_patient WHERE rid = ?1 AND own = 1 \
                AND EXISTS (SELECT 1 FROM record WHERE rid = ?1 AND derived = 1) RETURNING patient";
     let patients = writer.tx.numbers(sql, &values![rid])?;

@@ -49,6 +49,13 @@ pub fn batch(tx: &dyn Session, batch: &Batch) -> Result<(Vec<Written>, bool), Wr
     let mut changes: Vec<(usize, &Change)> = batch.changes.iter().enumerate().collect();
     changes.sort_by_key(|(at, change)| (rank(&change.key), *at));
     let mut written = Vec::with_capacity(changes.len());
+    let own = changes.iter().map(|(_, change)| &change.key);
+    let resources = changes
+        .iter()
+        .filter_map(|(_, change)| change.resource.as_ref());
+    let references = resources.flat_map(|resource| &resource.found().references);
+    let named = references.filter_map(|reference| reference.target.local());
+    keys::locate_all(tx, own.chain(named))?;
     for (at, change) in changes {
         written.push((at, writer.change(change)?));
     }
@@ -125,7 +132,13 @@ impl<'t> Writer<'t> {
 impl Writer<'_> {
     fn change(&mut self, change: &Change) -> Result<Written, WriteError> {
         let rid = keys::locate(self.tx, &change.key)?;
-        let old = rows::by_number(self.tx, rid)?;
+        let memo = self.tx.memo();
+        let fresh = memo.is_some_and(|memo| memo.borrow_mut().fresh.remove(&rid));
+        let old = if fresh {
+            None
+        } else {
+            rows::by_number(self.tx, rid)?
+        };
         let seq = old.as_ref().filter(|old| !old.deleted).map(|old| old.seq);
         let fits = match change.expect {
             Expect::Any => true,
@@ -164,15 +177,17 @@ impl Writer<'_> {
         if before.is_some_and(|before| before.text() == resource.text()) {
             return Ok(false);
         }
-        self.remembered.forget(key);
+        self.remembered.changes(key);
         let named = subjects::named(&resource);
         let next = old.map_or(1, |old| old.seq + 1);
         if self.shakes(rid, key, old.is_some_and(|old| !old.deleted))? {
             self.shaken.insert(rid);
         }
-        self.archive(rid)?;
-        self.let_go(rid)?;
-        self.clear(rid)?;
+        if old.is_some() {
+            self.archive(rid)?;
+            self.let_go(rid)?;
+            self.clear(rid)?;
+        }
         index::references(self.tx, rid, &resource)?;
         index::patients(self.tx, rid, key, &named)?;
         index::sources(self.tx, rid, &resource)?;
@@ -186,7 +201,7 @@ impl Writer<'_> {
         let Some(old) = old.filter(|old| !old.deleted) else {
             return Ok(false);
         };
-        self.remembered.forget(&old.sealed.facts().key.clone());
+        self.remembered.changes(&old.sealed.facts().key);
         self.archive(rid)?;
         self.let_go(rid)?;
         self.shaken.insert(rid);
@@ -336,7 +351,12 @@ impl Writer<'_> {
     }
 
     /// Writes a row as the current version.
-    pub fn store(&self, rid: i64, row: &Row, columns: &relabel::Columns) -> Result<(), StoreError> {
+    pub fn store(
+        &mut self,
+        rid: i64,
+        row: &Row,
+        columns: &relabel::Columns,
+    ) -> Result<(), StoreError> {
         let facts = &row.facts;
         let parts = facts.parts_union();
         let values = values![
@@ -374,6 +394,7 @@ impl Writer<'_> {
             row.household_body.clone(),
         ];
         self.tx.run(&STORE, &values)?;
+        self.remembered.forget(&facts.key);
         Ok(())
     }
 }

@@ -45,6 +45,16 @@ impl Session for Connection {
         }
         Ok(())
     }
+
+    fn later(
+        &self,
+        table: &'static str,
+        width: usize,
+        values: Vec<Value>,
+    ) -> Result<(), StoreError> {
+        let session: &dyn Session = self;
+        session.insert(&format!("INSERT INTO {table} VALUES"), width, &values, "")
+    }
 }
 
 impl Columns for Row<'_> {

@@ -17,12 +17,12 @@ CREATE TABLE locator (
 CREATE TABLE record (
     rid           BIGINT PRIMARY KEY,
     kind          BIGINT NOT NULL,
-    id            TEXT COLLATE "C"    NOT NULL,
+    id            TEXT COLLATE "C" NOT NULL,
     seq           BIGINT NOT NULL,
     deleted       BIGINT NOT NULL,
-    version       TEXT COLLATE "C"    NOT NULL,
+    version       TEXT COLLATE "C" NOT NULL,
     updated       BIGINT NOT NULL,
-    h_version     TEXT COLLATE "C"    NOT NULL,
+    h_version     TEXT COLLATE "C" NOT NULL,
     h_updated     BIGINT NOT NULL,
     h_hash        BIGINT NOT NULL,
     labels        BIGINT NOT NULL,
@@ -44,8 +44,8 @@ CREATE TABLE record (
     organization  BIGINT,
     subjects      BIGINT NOT NULL,
     derived       BIGINT NOT NULL,
-    parts         TEXT COLLATE "C"    NOT NULL,
-    body          BYTEA    NOT NULL,
+    parts         TEXT COLLATE "C" NOT NULL,
+    body          BYTEA NOT NULL,
     h_body        BYTEA
 );
 CREATE INDEX record_by_kind ON record (kind, id);
@@ -55,11 +55,11 @@ CREATE TABLE version (
     rid     BIGINT NOT NULL,
     seq     BIGINT NOT NULL,
     deleted BIGINT NOT NULL,
-    version TEXT COLLATE "C"    NOT NULL,
+    version TEXT COLLATE "C" NOT NULL,
     updated BIGINT NOT NULL,
     labels  BIGINT NOT NULL,
-    parts   TEXT COLLATE "C"    NOT NULL,
-    body    BYTEA    NOT NULL,
+    parts   TEXT COLLATE "C" NOT NULL,
+    body    BYTEA NOT NULL,
     UNIQUE (rid, seq)
 );
 
@@ -91,41 +91,61 @@ CREATE TABLE patient_state (
 );
 
 -- Search: one row an indexed value, with the labels of the element that it comes from.
+-- `place`: which entry of a list at the top of the record it comes from; parts of a composite go together
+-- where it is the same.
 CREATE TABLE index_token (
-    rid BIGINT NOT NULL, kind BIGINT NOT NULL, param BIGINT NOT NULL,
-    system TEXT COLLATE "C", code TEXT COLLATE "C" NOT NULL,
+    rid BIGINT NOT NULL, kind BIGINT NOT NULL, param BIGINT NOT NULL, place BIGINT NOT NULL,
+    system TEXT COLLATE "C", code TEXT COLLATE "C" NOT NULL, text TEXT COLLATE "C",
     labels BIGINT NOT NULL, conditional BIGINT NOT NULL, protected BIGINT NOT NULL, c_protected BIGINT NOT NULL
 );
 CREATE INDEX index_token_by_value ON index_token (kind, param, code, rid);
 CREATE INDEX index_token_by_record ON index_token (rid, param);
 CREATE TABLE index_date (
-    rid BIGINT NOT NULL, kind BIGINT NOT NULL, param BIGINT NOT NULL,
+    rid BIGINT NOT NULL, kind BIGINT NOT NULL, param BIGINT NOT NULL, place BIGINT NOT NULL,
     low BIGINT NOT NULL, high BIGINT NOT NULL,
     labels BIGINT NOT NULL, conditional BIGINT NOT NULL, protected BIGINT NOT NULL, c_protected BIGINT NOT NULL
 );
 CREATE INDEX index_date_by_value ON index_date (kind, param, low, rid);
 CREATE INDEX index_date_by_record ON index_date (rid, param);
 CREATE TABLE index_string (
-    rid BIGINT NOT NULL, kind BIGINT NOT NULL, param BIGINT NOT NULL,
+    rid BIGINT NOT NULL, kind BIGINT NOT NULL, param BIGINT NOT NULL, place BIGINT NOT NULL,
     folded TEXT COLLATE "C" NOT NULL, exact TEXT COLLATE "C" NOT NULL,
     labels BIGINT NOT NULL, conditional BIGINT NOT NULL, protected BIGINT NOT NULL, c_protected BIGINT NOT NULL
 );
 CREATE INDEX index_string_by_value ON index_string (kind, param, folded, rid);
 CREATE INDEX index_string_by_record ON index_string (rid, param);
 CREATE TABLE index_reference (
-    rid BIGINT NOT NULL, kind BIGINT NOT NULL, param BIGINT NOT NULL,
+    rid BIGINT NOT NULL, kind BIGINT NOT NULL, param BIGINT NOT NULL, place BIGINT NOT NULL,
     target BIGINT NOT NULL, target_kind BIGINT NOT NULL,
     labels BIGINT NOT NULL, conditional BIGINT NOT NULL, protected BIGINT NOT NULL, c_protected BIGINT NOT NULL
 );
 CREATE INDEX index_reference_by_value ON index_reference (target, param, kind, rid);
 CREATE INDEX index_reference_by_record ON index_reference (rid, param);
 CREATE TABLE index_uri (
-    rid BIGINT NOT NULL, kind BIGINT NOT NULL, param BIGINT NOT NULL,
+    rid BIGINT NOT NULL, kind BIGINT NOT NULL, param BIGINT NOT NULL, place BIGINT NOT NULL,
     uri TEXT COLLATE "C" NOT NULL,
     labels BIGINT NOT NULL, conditional BIGINT NOT NULL, protected BIGINT NOT NULL, c_protected BIGINT NOT NULL
 );
 CREATE INDEX index_uri_by_value ON index_uri (kind, param, uri, rid);
 CREATE INDEX index_uri_by_record ON index_uri (rid, param);
+-- Numbers and quantities: as written, and where the unit is one of UCUM on the scale of its dimension.
+CREATE TABLE index_number (
+    rid BIGINT NOT NULL, kind BIGINT NOT NULL, param BIGINT NOT NULL, place BIGINT NOT NULL,
+    low DOUBLE PRECISION NOT NULL, high DOUBLE PRECISION NOT NULL,
+    system TEXT COLLATE "C", code TEXT COLLATE "C", unit TEXT COLLATE "C",
+    dimension TEXT COLLATE "C", s_low DOUBLE PRECISION, s_high DOUBLE PRECISION,
+    labels BIGINT NOT NULL, conditional BIGINT NOT NULL, protected BIGINT NOT NULL, c_protected BIGINT NOT NULL
+);
+CREATE INDEX index_number_by_value ON index_number (kind, param, low, rid);
+CREATE INDEX index_number_by_scale ON index_number (kind, param, dimension, s_low, rid);
+CREATE INDEX index_number_by_record ON index_number (rid, param);
+-- Words of longer texts (`_text`, `_content`), looked through record by record.
+CREATE TABLE index_text (
+    rid BIGINT NOT NULL, kind BIGINT NOT NULL, param BIGINT NOT NULL,
+    words TEXT COLLATE "C" NOT NULL,
+    labels BIGINT NOT NULL, conditional BIGINT NOT NULL, protected BIGINT NOT NULL, c_protected BIGINT NOT NULL
+);
+CREATE INDEX index_text_by_record ON index_text (rid, param);
 
 -- What the parts of a record reveal, each kind of part once.
 CREATE TABLE part (
