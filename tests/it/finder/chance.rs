@@ -140,10 +140,9 @@ impl<'w> Maker<'w> {
                 continue;
             }
             let said = self.chance.pick(&said).clone();
-            if row.kind == "reference" && depth < 3 && self.chance.one_in(2) {
-                if let Some(ask) = self.chain(row, &said, depth) {
-                    return Some((row.code, ask));
-                }
+            let chains = row.kind == "reference" && depth < 3 && self.chance.one_in(2);
+            if let (true, Some(ask)) = (chains, self.chain(row, &said, depth)) {
+                return Some((row.code, ask));
             }
             if let Some(ask) = self.about(&said) {
                 return Some((row.code, ask));
@@ -282,7 +281,10 @@ impl<'w> Maker<'w> {
                 1 => Ask::Uri(":below", uri.chars().take(9).collect()),
                 _ => Ask::Uri(":above", format!("{uri}/more")),
             },
-            Said::Number(low, _) => Ask::Number(*chance.pick(&PREFIXES), self.digits(*low)),
+            Said::Number(low, _) => {
+                let prefix = *chance.pick(&PREFIXES);
+                Ask::Number(prefix, self.digits(*low))
+            }
             Said::Quantity(low, high, system, code, unit) => {
                 let number = if *low == f64::MIN { *high } else { *low };
                 let text = self.digits(number);

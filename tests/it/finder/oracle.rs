@@ -203,8 +203,11 @@ fn amount(prefix: &str, text: &str, scale: impl Fn(f64) -> f64, value: (f64, f64
             .parse::<f64>()
             .unwrap()
     };
-    let (low, high) = (scale(at(-5)), scale(at(5)));
     let number = scale(text.parse().unwrap());
+    let (low, high) = (
+        scale(at(-5)).min(number),
+        scale(at(5)).max(number.next_up()),
+    );
     let same = value.0 >= low && value.1 < high;
     match prefix {
         "" | "eq" => same,
