@@ -265,6 +265,8 @@ impl<'w> Maker<'w> {
                 }
                 Ask::Text(how, vec![asked])
             }
+            // What is inside a record can't be named from outside.
+            Said::Reference(target) if target.starts_with('#') => return None,
             Said::Reference(target) => {
                 let id = target.split_once('/').map(|(_, id)| id.to_owned());
                 match id {
