@@ -40,6 +40,8 @@ pub struct Config {
     pub policy: PolicyConfig,
     /// Who runs this server.
     pub operator: OperatorConfig,
+    /// Whether a reference must name a record that is there.
+    pub strict: bool,
     /// Bounds of a request.
     pub limits: LimitsConfig,
 }
@@ -157,6 +159,10 @@ pub struct LimitsConfig {
     pub concurrent_requests: usize,
     /// How deep JSON may nest.
     pub json_depth: usize,
+    /// Most values in one body.
+    pub json_nodes: usize,
+    /// Most entries of a batch or transaction.
+    pub bundle_entries: usize,
     /// The largest page of a search.
     pub search_count_max: u32,
     /// Requests a second that one client may make; more are 429.
@@ -258,6 +264,10 @@ impl Config {
             ),
             ("operator.kind", kind.into()),
             ("operator.patients", patients.into()),
+            (
+                "integrity",
+                if self.strict { "strict" } else { "relaxed" }.into(),
+            ),
             ("limits.body_bytes", limits.body_bytes.to_string()),
             ("limits.request_seconds", limits.request_seconds.to_string()),
             (
@@ -265,6 +275,8 @@ impl Config {
                 limits.concurrent_requests.to_string(),
             ),
             ("limits.json_depth", limits.json_depth.to_string()),
+            ("limits.json_nodes", limits.json_nodes.to_string()),
+            ("limits.bundle_entries", limits.bundle_entries.to_string()),
             (
                 "limits.search_count_max",
                 limits.search_count_max.to_string(),
@@ -328,6 +340,7 @@ fn build(said: &Said) -> Result<Config, ConfigError> {
                 _ => Patients::All,
             },
         },
+        strict: said.text("integrity") == Some("strict"),
         limits: limits(said),
     })
 }
@@ -403,6 +416,8 @@ fn limits(said: &Said) -> LimitsConfig {
         request_seconds: number(said, "limits.request_seconds", 30),
         concurrent_requests: number(said, "limits.concurrent_requests", 512),
         json_depth: number(said, "limits.json_depth", 64),
+        json_nodes: number(said, "limits.json_nodes", 2_000_000),
+        bundle_entries: number(said, "limits.bundle_entries", 10_000),
         search_count_max: number(said, "limits.search_count_max", 1000),
         requests_per_second: said
             .number("limits.requests_per_second")

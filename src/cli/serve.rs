@@ -52,8 +52,10 @@ pub fn api(config: &Config, opened: Opened) -> Result<Api, Trouble> {
     })?;
     let limits = Limits {
         depth: config.limits.json_depth,
-        ..Limits::default()
+        nodes: config.limits.json_nodes,
     };
+    let longest = std::time::Duration::from_secs(config.limits.request_seconds);
+    opened.store.limit(longest);
     Ok(Api::new(Shared {
         service: Service {
             store: opened.store,
@@ -65,6 +67,9 @@ pub fn api(config: &Config, opened: Opened) -> Result<Api, Trouble> {
             limits,
             checks: open::checks(config),
             count_max: u16::try_from(config.limits.search_count_max).unwrap_or(1000),
+            entries_max: config.limits.bundle_entries,
+            strict: config.strict,
+            turn: tokio::sync::Mutex::default(),
         },
         log: opened.audit,
         tokens: opened.tokens,

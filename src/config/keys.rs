@@ -49,6 +49,7 @@ pub(crate) const KEYS: &[(&str, Shape, &str)] = &[
         Shape::Word(&["all", "organization"]),
         "all",
     ),
+    ("integrity", Shape::Word(&["relaxed", "strict"]), "relaxed"),
     (
         "limits.body_bytes",
         Shape::Number(1024, 1 << 30),
@@ -61,6 +62,16 @@ pub(crate) const KEYS: &[(&str, Shape, &str)] = &[
         "512",
     ),
     ("limits.json_depth", Shape::Number(8, 512), "64"),
+    (
+        "limits.json_nodes",
+        Shape::Number(1000, 100_000_000),
+        "2000000",
+    ),
+    (
+        "limits.bundle_entries",
+        Shape::Number(1, 1_000_000),
+        "10000",
+    ),
     ("limits.search_count_max", Shape::Number(1, 10_000), "1000"),
     (
         "limits.requests_per_second",

@@ -508,6 +508,48 @@ impl Parser<'_> {
     }
 }
 
+/// Whether two nodes say the same, whatever the order of members and the form of numbers.
+pub fn alike(a: &Node, b: &Node) -> bool {
+    match (&a.value, &b.value) {
+        (Value::Object(members), Value::Object(others)) => {
+            members.len() == others.len()
+                && members.iter().all(|member| {
+                    b.get(&member.name)
+                        .is_some_and(|other| alike(&member.node, other))
+                })
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| alike(a, b))
+        }
+        (Value::Number(a), Value::Number(b)) => number_key(a) == number_key(b),
+        (a, b) => a == b,
+    }
+}
+
+/// What a JSON number is worth, whatever its form: sign, digits without zeros at either end, and the
+/// power of ten of the last digit. `1.50`, `1.5` and `15e-1` have the same key.
+fn number_key(text: &str) -> (bool, String, i64) {
+    let (negative, text) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let kept = digits.trim_end_matches('0');
+    let places = |text: &str| i64::try_from(text.len()).unwrap_or(i64::MAX);
+    let power = exponent
+        .parse::<i64>()
+        .unwrap_or(i64::MAX)
+        .saturating_sub(places(fraction))
+        .saturating_add(places(&digits) - places(kept));
+    let kept = kept.trim_start_matches('0');
+    if kept.is_empty() {
+        return (false, String::new(), 0);
+    }
+    (negative, kept.to_owned(), power)
+}
+
 /// Appends `text` to `out` as a JSON string, quotes included.
 pub fn quote(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');

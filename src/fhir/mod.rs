@@ -2,10 +2,12 @@
 
 pub mod codes;
 pub mod cut;
+pub mod fhirpath;
 pub mod json;
 pub mod kind;
 pub mod name;
 pub mod outcome;
+pub mod patch;
 pub mod resource;
 pub mod schema;
 pub mod time;

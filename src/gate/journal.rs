@@ -17,7 +17,8 @@ pub struct Entry {
     pub request: Box<str>,
     /// The client; empty for an act of the local operator.
     pub client: Box<str>,
-    /// The role, in the contract's words; `local` for an act of the local operator.
+    /// The role, in the contract's words; `local` for an act of the local operator, `unknown` where
+    /// nobody is known.
     pub role: &'static str,
     /// The person.
     pub user: Option<Key>,
@@ -89,6 +90,16 @@ impl Entry {
             status,
             records: Vec::new(),
             patients: Vec::new(),
+        }
+    }
+
+    /// The entry of a request by nobody known: without a token, or with one that is not good.
+    pub fn anonymous(at: Instant, asked: &Asked, status: u16) -> Entry {
+        Entry {
+            request: asked.request.clone(),
+            role: "unknown",
+            status,
+            ..Entry::local(at, asked.interaction, asked.target.clone())
         }
     }
 

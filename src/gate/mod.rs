@@ -38,10 +38,14 @@
 
 pub mod disclose;
 pub mod journal;
+pub mod past;
 pub mod record;
 pub mod release;
+pub mod rework;
 
 pub use disclose::{Disclosed, Disclosure, disclose};
 pub use journal::{Asked, Entry, EntryRecord, Journal, JournalError};
+pub use past::seal_past;
 pub use record::{Damaged, Released, Row, Sealed, canonical, seal};
 pub use release::{amend, release};
+pub use rework::{Unworkable, rework};

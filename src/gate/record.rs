@@ -131,6 +131,11 @@ impl Sealed {
         Sealed { targets, ..self }
     }
 
+    /// Version and time of the full face, and of the household's.
+    pub fn stamps(&self) -> (Stamp, Stamp) {
+        (self.full.clone(), self.household.clone())
+    }
+
     /// What decisions ask of it.
     pub fn facts(&self) -> &Facts {
         &self.facts
@@ -202,6 +207,17 @@ impl Released {
     /// What it defines, where it is a value set or a code system: for a search that names it.
     pub fn definition(&self) -> Option<Definition> {
         Definition::of(&Resource::ours(self.body.clone()).ok()?)
+    }
+
+    /// Whether the same is shown of both, version and time aside.
+    pub fn shows_what(&self, other: &Released) -> bool {
+        let rest = |released: &Released| {
+            let head = faces::render(&released.key, &released.stamp, &Face::default(), b"").len();
+            // Without the brace that closes `meta`.
+            let at = head.saturating_sub(1).min(released.body.len());
+            released.body.slice(at..)
+        };
+        rest(self) == rest(other)
     }
 
     /// Why it may go.

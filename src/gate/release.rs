@@ -198,6 +198,11 @@ pub(super) fn reopen(key: &Key, face: &Face, incoming: &[u8]) -> Option<Resource
     Resource::ours(faces::render(key, &stamp, face, incoming)).ok()
 }
 
+/// What a requester is shown, as a resource.
+pub(super) fn reopen_shown(released: &Released) -> Option<Resource> {
+    Resource::ours(released.body.clone()).ok()
+}
+
 /// Opens a stored body for the write path: to relabel it, or to find what it replaces. One of the
 /// named doors.
 pub fn amend(sealed: &Sealed) -> Result<Resource, Damaged> {

@@ -2,7 +2,12 @@
 //! interaction's answer becomes a reply.
 
 use super::{
-    Failure, RequestId, extract::Bearer, failure::Challenge, negotiate::FHIR_JSON, rate::Rates,
+    Failure, RequestId,
+    extract::Bearer,
+    failure::Challenge,
+    negotiate::FHIR_JSON,
+    rate::Rates,
+    refused::{Denied, is_left},
     router::Act,
 };
 use crate::{
@@ -149,6 +154,10 @@ impl From<Refusal> for Failure {
             Refusal::Unprocessable(issues) => Failure::Unprocessable(issues),
             Refusal::Conflict => Failure::Conflict,
             Refusal::PreconditionFailed => Failure::PreconditionFailed,
+            Refusal::Gone => Failure::Gone,
+            Refusal::TooLarge => Failure::TooLarge,
+            Refusal::NotAllowed => Failure::MethodNotAllowed,
+            Refusal::NotAcceptable => Failure::NotAcceptable,
             Refusal::Store(error) => Failure::unavailable(error),
             Refusal::Journal(error) => Failure::unavailable(error),
         }
@@ -164,12 +173,19 @@ const WARNING: HeaderName = HeaderName::from_static("warning");
 
 /// An answer, or why there is none, as a reply. Who treats is told the constant word each time, also
 /// where nothing was found: "not found" must not be taken for "there is none" (SEMANTICS section 5).
-pub fn reply(case: &Case, answer: Result<Answer, Refusal>) -> Response {
+pub fn reply(question: &Question, answer: Result<Answer, Refusal>) -> Response {
     let mut response = match answer {
         Ok(answer) => answered(answer),
-        Err(refusal) => Failure::from(refusal).into_response(),
+        Err(refusal) => {
+            let left = is_left(&refusal);
+            let mut response = Failure::from(refusal).into_response();
+            if left {
+                response.extensions_mut().insert(Denied(question.clone()));
+            }
+            response
+        }
     };
-    if matches!(case.purpose, Purpose::Treat | Purpose::Etreat) {
+    if matches!(question.case.purpose, Purpose::Treat | Purpose::Etreat) {
         response.headers_mut().insert(WARNING, WITHHELD);
     }
     response
@@ -207,43 +223,9 @@ fn http_date(at: crate::fhir::Instant) -> String {
     stamp.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
-/// The pairs of a query or a form, decoded.
-pub fn pairs(query: &[u8]) -> Vec<(String, String)> {
-    let decode = |text: &[u8]| {
-        let spaced: Vec<u8> = text
-            .iter()
-            .map(|b| if *b == b'+' { b' ' } else { *b })
-            .collect();
-        percent_encoding::percent_decode(&spaced)
-            .decode_utf8_lossy()
-            .into_owned()
-    };
-    query
-        .split(|byte| *byte == b'&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let at = pair.iter().position(|byte| *byte == b'=');
-            let (name, value) = pair.split_at(at.unwrap_or(pair.len()));
-            (
-                decode(name),
-                decode(value.strip_prefix(b"=").unwrap_or(value)),
-            )
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn queries_are_decoded() {
-        let read = pairs(b"date=ge2026%2D01&_count=5&a=b%2Bc+d&flag&=x");
-        assert_eq!(read[0], ("date".into(), "ge2026-01".into()));
-        assert_eq!(read[2], ("a".into(), "b+c d".into()));
-        assert_eq!(read[3], ("flag".into(), String::new()));
-        assert_eq!(read.len(), 5);
-    }
 
     #[test]
     fn times_are_http_dates() {

@@ -39,9 +39,9 @@ async fn capabilities(State(body): State<Bytes>) -> Response {
 
 fn statement(served: &[&Route], base: &str, token: &str, clock: Clock) -> Value {
     let resources: Vec<Value> = Kind::all().map(|kind| resource(served, kind)).collect();
-    let system: Vec<Value> = unique(served.iter().filter_map(|row| match row.listed {
-        Listed::System(code) => Some(code),
-        _ => None,
+    let system: Vec<Value> = unique(served.iter().flat_map(|row| match row.listed {
+        Listed::System(codes) => codes.iter().copied(),
+        _ => [].iter().copied(),
     }))
     .map(|code| json!({ "code": code }))
     .collect();
@@ -58,6 +58,7 @@ fn statement(served: &[&Route], base: &str, token: &str, clock: Clock) -> Value 
         "implementation": { "description": "Confide", "url": base },
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "json"],
+        "patchFormat": patch_formats(served),
         "rest": [{
             "mode": "server",
             "documentation": "Every read is decided for its requester: what may not be known is answered as if it did not exist. Unknown search parameters are refused.",
@@ -75,6 +76,13 @@ fn statement(served: &[&Route], base: &str, token: &str, clock: Clock) -> Value 
             "interaction": system,
         }],
     })
+}
+
+fn patch_formats(served: &[&Route]) -> &'static [&'static str] {
+    match served.iter().any(|row| row.act == Act::Patch) {
+        true => &["application/json-patch+json", "application/fhir+json"],
+        false => &[],
+    }
 }
 
 fn answers(row: &Route, kind: Kind) -> bool {
@@ -97,7 +105,7 @@ fn resource(served: &[&Route], kind: Kind) -> Value {
     let closed = WRITERS.row(kind).is_none_or(Row::is_closed);
     let rows: Vec<&&Route> = served.iter().filter(|row| answers(row, kind)).collect();
     let interactions: Vec<&str> = unique(rows.iter().filter_map(|row| match row.listed {
-        Listed::Type("create" | "update") if closed => None,
+        Listed::Type("create" | "update" | "patch" | "delete") if closed => None,
         Listed::Type(code) => Some(code),
         _ => None,
     }))
@@ -140,13 +148,20 @@ fn resource(served: &[&Route], kind: Kind) -> Value {
     let includes: Vec<String> = references
         .map(|param| format!("{}:{}", kind.name(), param.code))
         .collect();
+    let conditional = |code: &str| {
+        let listed = |row: &&&Route| matches!(row.listed, Listed::Condition(on) if on == code);
+        !closed && rows.iter().any(listed)
+    };
     let mut resource = json!({
         "type": kind.name(),
         "interaction": interactions.iter().map(|code| json!({ "code": code })).collect::<Vec<_>>(),
         "versioning": "versioned-update",
-        "readHistory": false,
+        "readHistory": interactions.contains(&"vread"),
         "updateCreate": interactions.contains(&"update"),
+        "conditionalCreate": interactions.contains(&"create"),
         "conditionalRead": "not-supported",
+        "conditionalUpdate": conditional("update"),
+        "conditionalDelete": if conditional("delete") { "single" } else { "not-supported" },
         "searchParam": searched,
         "searchInclude": includes,
         "searchRevInclude": ["Provenance:target"],

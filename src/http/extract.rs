@@ -2,7 +2,10 @@
 //! its hands needs no further check of it.
 
 use super::{Failure, failure::Challenge};
-use crate::fhir::{Id, Key, Kind};
+use crate::{
+    fhir::{Id, Key, Kind},
+    interaction::patch::Patch,
+};
 use axum::{
     body::{Body, Bytes},
     extract::{FromRequest, FromRequestParts, Request},
@@ -23,6 +26,14 @@ pub struct AtRecord(pub Key);
 /// all; what can't be is a ghost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AtCompartment(pub Key, pub Option<Kind>);
+
+/// The version of `/fhir/{type}/{id}/_history/{version}`; one that can't be is a ghost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AtVersion(pub Key, pub Id);
+
+/// A patch within the size limit: `application/json-patch+json`, or FHIR's JSON for Parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PatchBody(pub Patch);
 
 /// The bearer token, unread; none or no bearer token is 401.
 #[derive(Clone, PartialEq, Eq)]
@@ -94,6 +105,33 @@ impl<S: Sync> FromRequestParts<S> for AtCompartment {
     }
 }
 
+impl<S: Sync> FromRequestParts<S> for AtVersion {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<AtVersion, Failure> {
+        let AtRecord(key) = AtRecord::from_request_parts(parts, state).await?;
+        let version = segment(&parts.uri, 3).and_then(|version| Id::parse(&version));
+        let version = version.ok_or(Failure::NotFound)?;
+        Ok(AtVersion(key, version))
+    }
+}
+
+impl<S: Sync> FromRequest<S> for PatchBody {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _: &S) -> Result<PatchBody, Failure> {
+        let json = media(request.headers(), &["application/json-patch+json"]).is_ok();
+        if !json {
+            media(request.headers(), FHIR)?;
+        }
+        let body = read(request.into_body()).await?;
+        Ok(PatchBody(match json {
+            true => Patch::Json(body),
+            false => Patch::FhirPath(body),
+        }))
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for Bearer {
     type Rejection = Failure;
 
@@ -121,10 +159,7 @@ impl<S: Sync> FromRequest<S> for JsonBody {
     type Rejection = Failure;
 
     async fn from_request(request: Request, _: &S) -> Result<JsonBody, Failure> {
-        media(
-            request.headers(),
-            &["application/fhir+json", "application/json"],
-        )?;
+        media(request.headers(), FHIR)?;
         read(request.into_body()).await.map(JsonBody)
     }
 }
@@ -137,6 +172,8 @@ impl<S: Sync> FromRequest<S> for FormBody {
         read(request.into_body()).await.map(FormBody)
     }
 }
+
+const FHIR: &[&str] = &["application/fhir+json", "application/json"];
 
 /// Refuses bodies that are not in one of these types, in another charset than UTF-8, or encoded.
 fn media(headers: &HeaderMap, types: &[&str]) -> Result<(), Failure> {

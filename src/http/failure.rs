@@ -2,7 +2,10 @@
 //! stored value, hidden content, or a cause inside.
 
 use super::negotiate::FHIR_JSON;
-use crate::fhir::outcome::{Issue, IssueType, outcome};
+use crate::{
+    fhir::outcome::{Issue, IssueType, outcome},
+    interaction::refusal,
+};
 use axum::{
     body::Body,
     http::{HeaderValue, StatusCode, header},
@@ -167,40 +170,23 @@ impl Failure {
                 (IssueType::Login, "The access token is not valid")
             }
             Failure::Forbidden(text) => (IssueType::Forbidden, text),
-            Failure::NotFound => (IssueType::NotFound, "Not found"),
+            Failure::NotFound => (IssueType::NotFound, refusal::NOT_FOUND),
             Failure::Invalid(_) | Failure::Unprocessable(_) => (IssueType::Invalid, UNREADABLE),
-            Failure::Conflict => (
-                IssueType::Conflict,
-                "The request conflicts with what is stored",
-            ),
-            Failure::PreconditionFailed => (
-                IssueType::Conflict,
-                "A condition of the request does not hold",
-            ),
-            Failure::Gone => (IssueType::Deleted, "Deleted"),
+            Failure::Conflict => (IssueType::Conflict, refusal::CONFLICT),
+            Failure::PreconditionFailed => (IssueType::Conflict, refusal::PRECONDITION),
+            Failure::Gone => (IssueType::Deleted, refusal::GONE),
             Failure::UnsupportedMedia => (
                 IssueType::NotSupported,
                 "Bodies are application/fhir+json, without a content encoding",
             ),
-            Failure::NotAcceptable => (
-                IssueType::NotSupported,
-                "Only application/fhir+json can be given",
-            ),
-            Failure::MethodNotAllowed => {
-                (IssueType::NotSupported, "This method is not supported here")
-            }
-            Failure::TooLarge => (
-                IssueType::TooLong,
-                "The body is larger than this server takes",
-            ),
+            Failure::NotAcceptable => (IssueType::NotSupported, refusal::NOT_ACCEPTABLE),
+            Failure::MethodNotAllowed => (IssueType::NotSupported, refusal::NOT_ALLOWED),
+            Failure::TooLarge => (IssueType::TooLong, refusal::TOO_LARGE),
             Failure::TooMany { .. } => (
                 IssueType::Throttled,
                 "Too many requests of this client: try again later",
             ),
-            Failure::Unavailable { .. } => (
-                IssueType::Transient,
-                "The server can't answer now: try again later",
-            ),
+            Failure::Unavailable { .. } => (IssueType::Transient, refusal::AWAY),
             Failure::TimedOut => (
                 IssueType::Timeout,
                 "The request took too long. What it was to write may have been written",

@@ -1,38 +1,47 @@
-//! The handlers of `/fhir`: from a request to a question, from an answer to a reply.
+//! The handlers of `/fhir` that read: from a request to a question, from an answer to a reply. What
+//! they do, entries of a batch ask for too.
 
 use super::{
     Failure,
-    api::{Api, Asker, pairs, reply},
-    extract::{AtCompartment, AtRecord, AtType, FormBody, JsonBody},
+    api::{Api, Asker, reply},
+    extract::{AtCompartment, AtRecord, AtType, AtVersion, FormBody, JsonBody},
+    refused::Refusals,
     router::{Act, Mount},
+    write,
 };
 use crate::{
-    fhir::{Key, Kind, Resource},
+    fhir::{Id, Key, Kind, Resource},
     interaction::{
         Answer, Question, Refusal,
+        address::Address,
+        pairs,
         search::{Handling, Within},
         searchset::url,
-        write::Return,
     },
     operation::{self, evaluate::Described, validate},
-    policy::Case,
     store::audit::Place,
 };
 use axum::{
     body::Bytes,
     extract::State,
-    http::{HeaderMap, Method, Uri, header},
+    http::{HeaderMap, Method, Uri},
     response::Response,
 };
-use std::future::Future;
 
 type Replied = Result<Response, Failure>;
+type Pairs = [(String, String)];
 
 /// Puts the handlers of `/fhir` on.
 #[must_use]
 pub fn mount(mount: Mount, api: &Api) -> Mount {
-    mount
+    let parts = api.parts();
+    let mount = mount
+        .telling(Refusals::to(&parts.log, parts.clock))
         .on(Act::Read, read, api.clone())
+        .on(Act::Vread, vread, api.clone())
+        .on(Act::HistoryInstance, history, api.clone())
+        .on(Act::HistoryType, history_of_type, api.clone())
+        .on(Act::HistorySystem, history_of_all, api.clone())
         .on(Act::SearchType, search, api.clone())
         .on(Act::SearchTypePost, search_by_form, api.clone())
         .on(Act::SearchSystem, search_system, api.clone())
@@ -43,28 +52,197 @@ pub fn mount(mount: Mount, api: &Api) -> Mount {
             search_compartment_by_form,
             api.clone(),
         )
-        .on(Act::Create, create, api.clone())
-        .on(Act::Update, update, api.clone())
-        .on(Act::Transaction, transaction, api.clone())
         .on(Act::Everything, everything, api.clone())
         .on(Act::Evaluate, evaluate, api.clone())
         .on(Act::Validate, validate_type, api.clone())
-        .on(Act::ValidateRecord, validate_record, api.clone())
+        .on(Act::ValidateRecord, validate_record, api.clone());
+    write::mount(mount, api)
+}
+
+/// What a GET asks for, whether it came alone or as an entry of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Asked {
+    Read(Key),
+    Vread(Key, Id),
+    History(Key),
+    HistoryOf(Option<Kind>),
+    Search(Within),
+    Everything(Id),
+    Evaluate,
+}
+
+impl Asked {
+    /// Of the path of an entry.
+    fn at(path: &str) -> Option<Asked> {
+        let steps: Vec<&str> = path.split('/').collect();
+        let key = |kind: &str, id: &str| {
+            Some(Key {
+                kind: Kind::named(kind)?,
+                id: Id::parse(id)?,
+            })
+        };
+        match steps.as_slice() {
+            ["_history"] => Some(Asked::HistoryOf(None)),
+            ["Consent", "$evaluate"] => Some(Asked::Evaluate),
+            ["Patient", id, "$everything"] => Id::parse(id).map(Asked::Everything),
+            [""] => Some(Asked::Search(Within::System)),
+            [kind] => Kind::named(kind).map(|kind| Asked::Search(Within::Kind(kind))),
+            [kind, "_history"] => Kind::named(kind).map(|kind| Asked::HistoryOf(Some(kind))),
+            [kind, id] => key(kind, id).map(Asked::Read),
+            [kind, id, "_history"] => key(kind, id).map(Asked::History),
+            [kind, id, "_history", version] => {
+                Some(Asked::Vread(key(kind, id)?, Id::parse(version)?))
+            }
+            [kind, id, "*"] => {
+                let of = key(kind, id)?;
+                Some(Asked::Search(Within::Compartment(of, None)))
+            }
+            [kind, id, inner] => {
+                let (of, inner) = (key(kind, id)?, Kind::named(inner)?);
+                Some(Asked::Search(Within::Compartment(of, Some(inner))))
+            }
+            _ => None,
+        }
+    }
+
+    fn act(&self) -> Act {
+        match self {
+            Asked::Read(_) => Act::Read,
+            Asked::Vread(..) => Act::Vread,
+            Asked::History(_) => Act::HistoryInstance,
+            Asked::HistoryOf(Some(_)) => Act::HistoryType,
+            Asked::HistoryOf(None) => Act::HistorySystem,
+            Asked::Search(Within::Kind(_)) => Act::SearchType,
+            Asked::Search(Within::System) => Act::SearchSystem,
+            Asked::Search(Within::Compartment(..)) => Act::SearchCompartment,
+            Asked::Everything(_) => Act::Everything,
+            Asked::Evaluate => Act::Evaluate,
+        }
+    }
+
+    async fn answer(
+        self,
+        api: &Api,
+        question: &Question,
+        pairs: &Pairs,
+        handling: Handling,
+    ) -> Result<Answer, Refusal> {
+        let parts = api.parts();
+        let service = &parts.service;
+        match self {
+            Asked::Read(key) => match Place::parse(key.id.as_str()) {
+                Some(place) if key.kind.name() == "AuditEvent" => {
+                    service.read_audit_event(&parts.log, question, place).await
+                }
+                _ => service.read(question, &key).await,
+            },
+            Asked::Vread(key, version) => service.vread(question, &key, version.as_str()).await,
+            Asked::History(key) => service.history(question, &key, pairs, handling).await,
+            Asked::HistoryOf(kind) => {
+                service
+                    .history_of_all(question, kind, pairs, handling)
+                    .await
+            }
+            Asked::Search(Within::Kind(kind)) if kind.name() == "AuditEvent" => {
+                let log = &parts.log;
+                service.search_audit_events(log, question, pairs).await
+            }
+            Asked::Search(within) => service.search(question, &within, pairs, handling).await,
+            Asked::Everything(id) => service.everything(question, id, pairs).await,
+            Asked::Evaluate => {
+                let described = Described::from_pairs(pairs)?;
+                let registry = &parts.registry;
+                service.evaluate(registry, question, &described).await
+            }
+        }
+    }
+}
+
+/// Answers the entries of a batch that read.
+#[derive(Debug)]
+pub(super) struct Entries {
+    pub(super) api: Api,
+    pub(super) handling: Handling,
+}
+
+impl crate::interaction::batch::Reads for Entries {
+    async fn get(&self, question: &Question, at: &Address) -> Result<Answer, Refusal> {
+        let mut question = question.clone();
+        let Some(asked) = Asked::at(&at.path) else {
+            return Err(self.api.parts().service.not_found(&question).await);
+        };
+        question.asked.interaction = asked.act().name();
+        let pairs = pairs(at.query.as_bytes());
+        asked
+            .answer(&self.api, &question, &pairs, self.handling)
+            .await
+    }
 }
 
 async fn read(State(api): State<Api>, AtRecord(key): AtRecord, asker: Asker) -> Replied {
     let question = asker.asks(Act::Read, key.to_string());
-    let parts = api.parts();
-    let answer = match Place::parse(key.id.as_str()) {
-        Some(place) if key.kind.name() == "AuditEvent" => {
-            parts
-                .service
-                .read_audit_event(&parts.log, &question, place)
-                .await
-        }
-        _ => parts.service.read(&question, &key).await,
-    };
-    Ok(reply(&question.case, answer))
+    let asked = Asked::Read(key);
+    let answer = asked.answer(&api, &question, &[], Handling::Strict).await;
+    Ok(reply(&question, answer))
+}
+
+async fn vread(State(api): State<Api>, at: AtVersion, asker: Asker) -> Replied {
+    let AtVersion(key, version) = at;
+    let question = asker.asks(Act::Vread, format!("{key}/_history/{version}"));
+    let asked = Asked::Vread(key, version);
+    let answer = asked.answer(&api, &question, &[], Handling::Strict).await;
+    Ok(reply(&question, answer))
+}
+
+/// A question whose parameters are in the query.
+async fn by_query(
+    api: &Api,
+    asked: Asked,
+    path: &str,
+    uri: &Uri,
+    headers: &HeaderMap,
+    asker: Asker,
+) -> Replied {
+    let query = uri.query().unwrap_or_default();
+    let mark = if query.is_empty() { "" } else { "?" };
+    let question = asker.asks(asked.act(), format!("{path}{mark}{query}"));
+    let answer = asked
+        .answer(api, &question, &pairs(query.as_bytes()), handling(headers))
+        .await;
+    Ok(reply(&question, answer))
+}
+
+async fn history(
+    State(api): State<Api>,
+    AtRecord(key): AtRecord,
+    uri: Uri,
+    headers: HeaderMap,
+    asker: Asker,
+) -> Replied {
+    let path = format!("{key}/_history");
+    by_query(&api, Asked::History(key), &path, &uri, &headers, asker).await
+}
+
+async fn history_of_type(
+    State(api): State<Api>,
+    AtType(kind): AtType,
+    uri: Uri,
+    headers: HeaderMap,
+    asker: Asker,
+) -> Replied {
+    let path = format!("{}/_history", kind.name());
+    let asked = Asked::HistoryOf(Some(kind));
+    by_query(&api, asked, &path, &uri, &headers, asker).await
+}
+
+async fn history_of_all(
+    State(api): State<Api>,
+    uri: Uri,
+    headers: HeaderMap,
+    asker: Asker,
+) -> Replied {
+    let asked = Asked::HistoryOf(None);
+    by_query(&api, asked, "_history", &uri, &headers, asker).await
 }
 
 async fn search(
@@ -162,24 +340,14 @@ async fn find(
 ) -> Replied {
     let target = format!("{}?{}", within.path(), String::from_utf8_lossy(query));
     let question = asker.asks(act, target);
-    let pairs = pairs(query);
-    let parts = api.parts();
-    let ours = matches!(within, Within::Kind(kind) if kind.name() == "AuditEvent");
-    let answer = if ours {
-        parts
-            .service
-            .search_audit_events(&parts.log, &question, &pairs)
-            .await
-    } else {
-        parts
-            .service
-            .search_within(&question, &within, &pairs, handling(headers))
-            .await
-    };
-    Ok(reply(&question.case, answer))
+    let answer = Asked::Search(within)
+        .answer(api, &question, &pairs(query), handling(headers))
+        .await;
+    Ok(reply(&question, answer))
 }
 
-fn prefers(headers: &HeaderMap, wish: &str) -> bool {
+/// Whether `Prefer` has this wish.
+pub(super) fn prefers(headers: &HeaderMap, wish: &str) -> bool {
     headers
         .get_all("prefer")
         .iter()
@@ -188,92 +356,12 @@ fn prefers(headers: &HeaderMap, wish: &str) -> bool {
         .any(|part| part.trim().eq_ignore_ascii_case(wish))
 }
 
-fn handling(headers: &HeaderMap) -> Handling {
+pub(super) fn handling(headers: &HeaderMap) -> Handling {
     if prefers(headers, "handling=lenient") {
         Handling::Lenient
     } else {
         Handling::Strict
     }
-}
-
-fn wanted(headers: &HeaderMap) -> Return {
-    if prefers(headers, "return=minimal") {
-        Return::Minimal
-    } else {
-        Return::Representation
-    }
-}
-
-/// Runs a write to its end even where the caller goes away: what is written must have its entry.
-async fn to_the_end(
-    case: Case,
-    work: impl Future<Output = Result<Answer, Refusal>> + Send + 'static,
-) -> Replied {
-    match tokio::spawn(work).await {
-        Ok(answer) => Ok(reply(&case, answer)),
-        Err(_) => Err(Failure::internal("a write stopped before its end")),
-    }
-}
-
-async fn create(
-    State(api): State<Api>,
-    AtType(kind): AtType,
-    headers: HeaderMap,
-    asker: Asker,
-    JsonBody(body): JsonBody,
-) -> Replied {
-    let question = asker.asks(Act::Create, kind.name());
-    let wanted = wanted(&headers);
-    to_the_end(question.case.clone(), async move {
-        api.parts()
-            .service
-            .create(&question, kind, body, wanted)
-            .await
-    })
-    .await
-}
-
-async fn update(
-    State(api): State<Api>,
-    AtRecord(key): AtRecord,
-    headers: HeaderMap,
-    asker: Asker,
-    JsonBody(body): JsonBody,
-) -> Replied {
-    let question = asker.asks(Act::Update, key.to_string());
-    let wanted = wanted(&headers);
-    let version = match headers.get(header::IF_MATCH).map(|value| value.to_str()) {
-        None => None,
-        Some(Ok(value)) => Some(version(value)?),
-        Some(Err(_)) => return Err(Failure::invalid("If-Match is not readable")),
-    };
-    to_the_end(question.case.clone(), async move {
-        api.parts()
-            .service
-            .update(&question, key, body, version.as_deref(), wanted)
-            .await
-    })
-    .await
-}
-
-/// The version in `W/"…"`.
-fn version(value: &str) -> Result<String, Failure> {
-    let inner = value
-        .trim()
-        .trim_start_matches("W/")
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'));
-    inner
-        .map(str::to_owned)
-        .ok_or_else(|| Failure::invalid("If-Match is W/\"version\""))
-}
-
-async fn transaction(State(api): State<Api>, asker: Asker, JsonBody(body): JsonBody) -> Replied {
-    let question = asker.asks(Act::Transaction, "Bundle");
-    to_the_end(question.case.clone(), async move {
-        api.parts().service.transaction(&question, body).await
-    })
-    .await
 }
 
 /// What an operation is asked: the query, and the Parameters of a POST; they are one question.
@@ -282,11 +370,11 @@ fn parameters(
     uri: &Uri,
     method: &Method,
     body: Bytes,
-) -> Result<Vec<(String, String)>, Failure> {
+) -> Result<Vec<(String, String)>, Refusal> {
     let mut all = pairs(uri.query().unwrap_or_default().as_bytes());
     if method == Method::POST && !body.is_empty() {
         let parameters = Resource::parse(body, api.parts().service.limits)
-            .map_err(|error| Failure::invalid(error.to_string()))?;
+            .map_err(crate::interaction::write::unreadable)?;
         all.extend(operation::pairs(&parameters)?);
     }
     Ok(all)
@@ -300,12 +388,20 @@ async fn everything(
     asker: Asker,
     body: Bytes,
 ) -> Replied {
-    let pairs = parameters(&api, &uri, &method, body)?;
-    let target = url("", &format!("{key}/$everything"), &pairs);
+    let pairs = parameters(&api, &uri, &method, body);
+    let known = pairs.as_deref().unwrap_or_default();
+    let target = url("", &format!("{key}/$everything"), known);
     let question = asker.asks(Act::Everything, target.trim_start_matches('/'));
-    let service = &api.parts().service;
-    let answer = service.everything(&question, key.id, &pairs).await;
-    Ok(reply(&question.case, answer))
+    let answer = match pairs {
+        Ok(pairs) => {
+            let asked = Asked::Everything(key.id);
+            asked
+                .answer(&api, &question, &pairs, Handling::Strict)
+                .await
+        }
+        Err(refusal) => Err(refusal),
+    };
+    Ok(reply(&question, answer))
 }
 
 async fn evaluate(
@@ -315,17 +411,22 @@ async fn evaluate(
     asker: Asker,
     body: Bytes,
 ) -> Replied {
-    let described = Described::from_pairs(&parameters(&api, &uri, &method, body)?)?;
-    let question: Question = asker.asks(
-        Act::Evaluate,
-        format!("Consent/$evaluate?{}", told(&described)),
-    );
+    let pairs = parameters(&api, &uri, &method, body);
+    let described = pairs.and_then(|pairs| Described::from_pairs(&pairs));
+    let told = described.as_ref().map(told).unwrap_or_default();
+    let question: Question = asker.asks(Act::Evaluate, format!("Consent/$evaluate?{told}"));
     let parts = api.parts();
-    let answer = parts
-        .service
-        .evaluate(&parts.registry, &question, &described)
-        .await;
-    Ok(reply(&question.case, answer))
+    let answer = match described {
+        Ok(described) => {
+            let registry = &parts.registry;
+            parts
+                .service
+                .evaluate(registry, &question, &described)
+                .await
+        }
+        Err(refusal) => Err(refusal),
+    };
+    Ok(reply(&question, answer))
 }
 
 async fn validate_type(
@@ -360,9 +461,12 @@ async fn validated(
 ) -> Replied {
     let service = &api.parts().service;
     let pairs = pairs(uri.query().unwrap_or_default().as_bytes());
-    let asked = validate::Asked::read(&pairs, body, kind, service.limits)?;
-    let answer = service.validate(question, kind, instance, &asked).await;
-    Ok(reply(&question.case, answer))
+    let asked = validate::Asked::read(&pairs, body, kind, service.limits);
+    let answer = match asked {
+        Ok(asked) => service.validate(question, kind, instance, &asked).await,
+        Err(refusal) => Err(refusal),
+    };
+    Ok(reply(question, answer))
 }
 
 /// What was evaluated, for the audit entry.

@@ -10,11 +10,12 @@
 //! 6. **Time limit**: around the handler; a timer is made only for a handler that has to wait.
 //! 7. **Panic**: caught around the handler, so that one bug costs one request, as a 500.
 //!    Then, on the way out:
-//! 8. **Failure**: its cause is logged once, with the request id; errors that axum made itself become
+//! 8. **Refused access**: its audit entry, on disk before the reply (`refused`).
+//! 9. **Failure**: its cause is logged once, with the request id; errors that axum made itself become
 //!    OperationOutcomes.
-//! 9. **Headers**: `Cache-Control: no-store`, `X-Content-Type-Options`, the content type,
-//!    `X-Request-Id`: on every reply, errors included.
-//! 10. **Metrics**: last, so that they count what was sent.
+//! 10. **Headers**: `Cache-Control: no-store`, `X-Content-Type-Options`, the content type,
+//!     `X-Request-Id`: on every reply, errors included.
+//! 11. **Metrics**: last, so that they count what was sent.
 //!
 //! A client's own rate is not here: it is taken where the client is known (`rate`, called by the
 //! extractor that verifies the token).
@@ -28,6 +29,8 @@ use super::{
     failure::Told,
     meters::{self, RouteMeters},
     negotiate::{FHIR_JSON, JSON},
+    pretty,
+    refused::{Refusals, Writing},
     request_id::X_REQUEST_ID,
     router::{self, Area, Route},
 };
@@ -47,7 +50,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
@@ -63,6 +66,7 @@ pub struct Edge {
     most: usize,
     body_bytes: usize,
     time: Duration,
+    refusals: OnceLock<Refusals>,
 }
 
 impl Edge {
@@ -73,7 +77,13 @@ impl Edge {
             most: limits.concurrent_requests,
             body_bytes: limits.body_bytes,
             time: Duration::from_secs(limits.request_seconds),
+            refusals: OnceLock::new(),
         }
+    }
+
+    /// Where refused access is recorded; the first word counts.
+    pub(super) fn tell(&self, refusals: Refusals) {
+        let _ = self.refusals.set(refusals);
     }
 
     /// Requests at work now.
@@ -115,6 +125,7 @@ impl Edge {
             most: 2,
             body_bytes: 1024,
             time: Duration::from_millis(20),
+            refusals: OnceLock::new(),
         }
     }
 }
@@ -175,6 +186,7 @@ where
         let (method, route) = (row.route.verb.name(), row.route.path);
         let span = tracing::debug_span!("request", id = id.as_str(), method, route);
         let permit = row.edge.permit(row.route.area);
+        let pretty = row.route.area == Area::Fhir && pretty::is_asked(request.uri().query());
         let mut format = Format::FhirJson;
         let admitted = match permit {
             None => Err(shed()),
@@ -197,6 +209,8 @@ where
             format,
             began,
             span,
+            noted: false,
+            pretty,
         }
     }
 }
@@ -232,6 +246,8 @@ fn admit(row: &Row, request: &mut Request, format: &mut Format) -> Result<(), Fa
 enum Work<F> {
     Running(F),
     Refused(Failure),
+    /// The reply waits for its audit entry.
+    Noting(Writing, Response),
     Over,
 }
 
@@ -245,6 +261,8 @@ pub(super) struct Surrounded<F> {
     format: Format,
     began: Stopwatch,
     span: Span,
+    noted: bool,
+    pretty: bool,
 }
 
 impl<F: Future<Output = Response> + Unpin> Future for Surrounded<F> {
@@ -254,7 +272,7 @@ impl<F: Future<Output = Response> + Unpin> Future for Surrounded<F> {
         let this = self.get_mut();
         let span = this.span.clone();
         let _in = span.enter();
-        let response = match std::mem::replace(&mut this.work, Work::Over) {
+        let mut response = match std::mem::replace(&mut this.work, Work::Over) {
             Work::Running(mut handler) => {
                 match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut handler).poll(context))) {
                     Ok(Poll::Ready(response)) => response,
@@ -270,9 +288,26 @@ impl<F: Future<Output = Response> + Unpin> Future for Surrounded<F> {
                 }
             }
             Work::Refused(failure) => failure.into_response(),
+            Work::Noting(mut writing, response) => {
+                if writing.as_mut().poll(context).is_pending() {
+                    this.work = Work::Noting(writing, response);
+                    return Poll::Pending;
+                }
+                response
+            }
             // Polled after its end, which no caller does: never an answer.
             Work::Over => return Poll::Pending,
         };
+        if let Some(mut writing) = this.note(&mut response)
+            && writing.as_mut().poll(context).is_pending()
+        {
+            this.noted = true;
+            this.work = Work::Noting(writing, response);
+            return Poll::Pending;
+        }
+        if this.pretty {
+            response = pretty::printed(response, context);
+        }
         let response = this.leave(response);
         this.permit = None;
         Poll::Ready(Ok(response))
@@ -288,7 +323,18 @@ impl<F> Surrounded<F> {
         late.as_mut().poll(context).is_pending()
     }
 
-    /// Steps 8 to 10.
+    /// The audit entry of a refused access. Once for a reply: what it is made of is taken off.
+    fn note(&self, response: &mut Response) -> Option<Writing> {
+        let route = self.row.route;
+        let refused = response.status().is_client_error();
+        if !refused || route.open || route.area != Area::Fhir || self.noted {
+            return None;
+        }
+        let refusals = self.row.edge.refusals.get()?;
+        refusals.note(response, &self.id, route.path, route.act.name())
+    }
+
+    /// Steps 9 to 11.
     fn leave(&mut self, response: Response) -> Response {
         let mut response = self.speak(response);
         let headers = response.headers_mut();

@@ -11,10 +11,13 @@ pub mod health;
 pub mod meters;
 pub mod middleware;
 pub mod negotiate;
+mod pretty;
 pub mod rate;
+pub mod refused;
 pub mod request_id;
 pub mod router;
 pub mod server;
+mod write;
 
 pub use api::{Api, Shared};
 pub use failure::Failure;

@@ -16,6 +16,10 @@ pub enum Act {
     Capabilities,
     SmartConfiguration,
     Read,
+    Vread,
+    HistoryInstance,
+    HistoryType,
+    HistorySystem,
     SearchType,
     SearchTypePost,
     SearchSystem,
@@ -24,7 +28,12 @@ pub enum Act {
     SearchCompartmentPost,
     Create,
     Update,
-    Transaction,
+    UpdateWhere,
+    Patch,
+    PatchWhere,
+    Delete,
+    DeleteWhere,
+    Bundle,
     Everything,
     Evaluate,
     Validate,
@@ -46,12 +55,18 @@ impl Act {
             Act::Capabilities => "capabilities",
             Act::SmartConfiguration => "smart-configuration",
             Act::Read => "read",
+            Act::Vread => "vread",
+            Act::HistoryInstance => "history-instance",
+            Act::HistoryType => "history-type",
+            Act::HistorySystem => "history-system",
             Act::SearchType | Act::SearchTypePost => "search-type",
             Act::SearchSystem | Act::SearchSystemPost => "search-system",
             Act::SearchCompartment | Act::SearchCompartmentPost => "search-compartment",
             Act::Create => "create",
-            Act::Update => "update",
-            Act::Transaction => "transaction",
+            Act::Update | Act::UpdateWhere => "update",
+            Act::Patch | Act::PatchWhere => "patch",
+            Act::Delete | Act::DeleteWhere => "delete",
+            Act::Bundle => "transaction",
             Act::Everything => "everything",
             Act::Evaluate => "evaluate",
             Act::Validate | Act::ValidateRecord => "validate",
@@ -120,8 +135,10 @@ pub enum Area {
 pub enum Listed {
     /// `rest.resource.interaction.code`, for the row's types.
     Type(&'static str),
-    /// `rest.interaction.code`.
-    System(&'static str),
+    /// `rest.interaction.code`, each of them.
+    System(&'static [&'static str]),
+    /// As a condition on this interaction of the row's types.
+    Condition(&'static str),
     /// `rest.resource.operation.name`, for the row's types.
     Operation(&'static str),
     /// Nowhere: it is no part of FHIR's RESTful API, or the statement itself.
@@ -185,8 +202,11 @@ const fn open(verb: Verb, path: &'static str, act: Act, area: Area) -> Route {
 }
 
 use Area::{Auth, Fhir, Operations};
-use Listed::{Nowhere, Operation, System, Type};
-use Verb::{Get, Post, Put};
+use Listed::{Condition, Nowhere, Operation, System, Type};
+use Verb::{Delete, Get, Patch, Post, Put};
+
+const BUNDLES: &[&str] = &["batch", "transaction"];
+const SYSTEM: &[&str] = &["search-system"];
 
 /// The table. A row that has no handler yet is not served and not listed.
 #[rustfmt::skip]
@@ -194,18 +214,27 @@ pub const ROUTES: &[Route] = &[
     open(Get,  "/fhir/metadata", Act::Capabilities, Fhir),
     open(Get,  "/fhir/.well-known/smart-configuration", Act::SmartConfiguration, Auth),
 
-    fhir(Post, "/fhir",                           Act::Transaction,    System("transaction"),   Types::None),
-    fhir(Post, "/fhir/",                          Act::Transaction,    System("transaction"),   Types::None),
+    fhir(Post, "/fhir",                           Act::Bundle,         System(BUNDLES),         Types::None),
+    fhir(Post, "/fhir/",                          Act::Bundle,         System(BUNDLES),         Types::None),
+    fhir(Get,  "/fhir/_history",                  Act::HistorySystem,  System(&["history-system"]), Types::None),
     fhir(Get,  "/fhir/{type}",                    Act::SearchType,     Type("search-type"),     Types::All),
     fhir(Post, "/fhir/{type}/_search",            Act::SearchTypePost, Type("search-type"),     Types::All),
-    fhir(Get,  "/fhir",                           Act::SearchSystem,   System("search-system"), Types::None),
-    fhir(Get,  "/fhir/",                          Act::SearchSystem,   System("search-system"), Types::None),
-    fhir(Post, "/fhir/_search",                   Act::SearchSystemPost, System("search-system"), Types::None),
+    fhir(Get,  "/fhir",                           Act::SearchSystem,   System(SYSTEM),       Types::None),
+    fhir(Get,  "/fhir/",                          Act::SearchSystem,   System(SYSTEM),       Types::None),
+    fhir(Post, "/fhir/_search",                   Act::SearchSystemPost, System(SYSTEM),       Types::None),
     fhir(Get,  "/fhir/{type}/{id}/{inner}",       Act::SearchCompartment, Nowhere,              Types::None),
     fhir(Post, "/fhir/{type}/{id}/{inner}/_search", Act::SearchCompartmentPost, Nowhere,        Types::None),
     fhir(Post, "/fhir/{type}",                    Act::Create,         Type("create"),          Types::All),
     fhir(Get,  "/fhir/{type}/{id}",               Act::Read,           Type("read"),            Types::All),
     fhir(Put,  "/fhir/{type}/{id}",               Act::Update,         Type("update"),          Types::All),
+    fhir(Put,  "/fhir/{type}",                    Act::UpdateWhere,    Condition("update"),     Types::All),
+    fhir(Patch, "/fhir/{type}/{id}",              Act::Patch,          Type("patch"),           Types::All),
+    fhir(Patch, "/fhir/{type}",                   Act::PatchWhere,     Condition("patch"),      Types::All),
+    fhir(Delete, "/fhir/{type}/{id}",             Act::Delete,         Type("delete"),          Types::All),
+    fhir(Delete, "/fhir/{type}",                  Act::DeleteWhere,    Condition("delete"),     Types::All),
+    fhir(Get,  "/fhir/{type}/_history",           Act::HistoryType,    Type("history-type"),    Types::All),
+    fhir(Get,  "/fhir/{type}/{id}/_history",      Act::HistoryInstance, Type("history-instance"), Types::All),
+    fhir(Get,  "/fhir/{type}/{id}/_history/{version}", Act::Vread,     Type("vread"),           Types::All),
     fhir(Get,  "/fhir/Patient/{id}/$everything",  Act::Everything,     Operation("everything"), Types::Only(&["Patient"])),
     fhir(Post, "/fhir/Patient/{id}/$everything",  Act::Everything,     Operation("everything"), Types::Only(&["Patient"])),
     fhir(Get,  "/fhir/Consent/$evaluate",         Act::Evaluate,       Operation("evaluate"),   Types::Only(&["Consent"])),
@@ -273,6 +302,13 @@ impl Mount {
                 .insert(route.path, paths.on_service(filter, wrapped));
             self.served.push(route);
         }
+        self
+    }
+
+    /// Puts refused access on the audit chain, from now on.
+    #[must_use]
+    pub fn telling(self, refusals: super::refused::Refusals) -> Mount {
+        self.edge.tell(refusals);
         self
     }
 

@@ -2,39 +2,18 @@
 //! on this server. Pure. <https://hl7.org/fhir/R4/http.html#trules>
 
 mod reference;
+mod steps;
 #[cfg(test)]
 mod tests;
 
 use crate::fhir::{
-    Id, Instant, Key, Kind, Node, Resource,
+    Id, Key, Kind, Node, Resource,
     json::Limits,
     outcome::{Issue, IssueType},
 };
-use reference::Names;
-pub use reference::relative;
+pub use reference::{Names, relative, resolve};
 use std::collections::HashMap;
-
-/// For whom a Bundle is taken apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// The operator's import: ids are kept (`resource.id`, else the `urn:uuid` of the fullUrl), POST
-    /// is PUT, any Bundle that carries records will do.
-    Import,
-    /// A transaction over HTTP: POST gets a new UUIDv7 of this time.
-    Transaction {
-        /// When.
-        at: Instant,
-    },
-}
-
-/// What an entry asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    /// POST
-    Create,
-    /// PUT, and everything that is imported.
-    Update,
-}
+pub use steps::{Step, Verb, condition, steps, version};
 
 /// A record of a Bundle.
 #[derive(Debug, Clone)]
@@ -43,8 +22,6 @@ pub struct Unpacked {
     pub key: Key,
     /// The resource, its references rewritten.
     pub resource: Resource,
-    /// What its entry asks for.
-    pub method: Method,
     /// The number of its entry, from 0.
     pub index: usize,
 }
@@ -73,36 +50,20 @@ pub struct Sifted {
 /// the audit chain only.
 pub const NO_RECORDS: [&str; 4] = ["AuditEvent", "Bundle", "OperationOutcome", "Parameters"];
 
-/// Takes a Bundle apart; every reason where any entry can't be taken.
-pub fn unpack(bundle: &Resource, mode: Mode) -> Result<Vec<Unpacked>, Vec<Issue>> {
-    let sifted = sift(bundle, mode).map_err(|issue| vec![issue])?;
-    if sifted.refused.is_empty() {
-        return Ok(sifted.records);
-    }
-    let issues = sifted.refused.into_iter().map(|refused| refused.issue);
-    Err(issues.collect())
-}
-
 /// Takes a Bundle apart, entry by entry: an entry that can't be taken does not keep the others from
 /// it. What refers to a refused entry keeps referring to it: it becomes whole when that entry comes.
-pub fn sift(bundle: &Resource, mode: Mode) -> Result<Sifted, Issue> {
+pub fn sift(bundle: &Resource) -> Result<Sifted, Issue> {
     let kind = bundle.root().text("type").unwrap_or_default();
-    let fits = match mode {
-        Mode::Transaction { .. } => kind == "transaction",
-        Mode::Import => {
-            const CARRIERS: [&str; 7] = [
-                "transaction",
-                "batch",
-                "transaction-response",
-                "batch-response",
-                "collection",
-                "searchset",
-                "history",
-            ];
-            CARRIERS.contains(&kind)
-        }
-    };
-    if bundle.kind().name() != "Bundle" || !fits {
+    const CARRIERS: [&str; 7] = [
+        "transaction",
+        "batch",
+        "transaction-response",
+        "batch-response",
+        "collection",
+        "searchset",
+        "history",
+    ];
+    if bundle.kind().name() != "Bundle" || !CARRIERS.contains(&kind) {
         let text = "a Bundle of this type can't be taken";
         return Err(Issue::at(IssueType::NotSupported, text, "Bundle.type"));
     }
@@ -118,7 +79,7 @@ pub fn sift(bundle: &Resource, mode: Mode) -> Result<Sifted, Issue> {
         if past || is_outcome(entry) {
             continue;
         }
-        match record(bundle, entry, index, mode) {
+        match record(bundle, entry, index) {
             Ok(record) => {
                 if let Some(full) = entry.text("fullUrl")
                     && !names.put(full, &record.key)
@@ -188,7 +149,6 @@ pub fn alone(resource: Resource) -> Result<Unpacked, (Option<Key>, Issue)> {
         Ok(_) => Ok(Unpacked {
             key,
             resource,
-            method: Method::Update,
             index: 0,
         }),
     }
@@ -220,7 +180,7 @@ fn target_of(entry: &Node) -> Option<Key> {
 type Refusal = Box<(Option<Key>, Issue)>;
 
 /// The record of one entry, before references are looked at.
-fn record(bundle: &Resource, entry: &Node, index: usize, mode: Mode) -> Result<Unpacked, Refusal> {
+fn record(bundle: &Resource, entry: &Node, index: usize) -> Result<Unpacked, Refusal> {
     let refuse = |kind, text: &str, at: &str| {
         let at = format!("Bundle.entry[{index}]{at}");
         Box::new((None, Issue::at(kind, text, at)))
@@ -228,27 +188,9 @@ fn record(bundle: &Resource, entry: &Node, index: usize, mode: Mode) -> Result<U
     let request = entry.get("request");
     let word = |name| request.and_then(|request| request.text(name));
     let (method, url) = (word("method"), word("url"));
-    let method = match (mode, method) {
-        (Mode::Import, Some("POST" | "PUT") | None) => Method::Update,
-        (Mode::Transaction { .. }, Some("POST")) => Method::Create,
-        (Mode::Transaction { .. }, Some("PUT")) => Method::Update,
-        (Mode::Transaction { .. }, None) => {
-            let text = "an entry of a transaction needs its method";
-            return Err(refuse(IssueType::Required, text, ".request.method"));
-        }
-        _ => {
-            let text = "only POST and PUT are supported here";
-            return Err(refuse(IssueType::NotSupported, text, ".request.method"));
-        }
-    };
-    if matches!(mode, Mode::Transaction { .. }) {
-        for name in ["ifNoneExist", "ifMatch", "ifNoneMatch", "ifModifiedSince"] {
-            if word(name).is_some() {
-                let text = "conditions on an entry are not supported";
-                let at = format!(".request.{name}");
-                return Err(refuse(IssueType::NotSupported, text, &at));
-            }
-        }
+    if !matches!(method, Some("POST" | "PUT") | None) {
+        let text = "only POST and PUT are supported here";
+        return Err(refuse(IssueType::NotSupported, text, ".request.method"));
     }
     let Some(node) = entry.get("resource") else {
         let text = "the entry has no resource";
@@ -271,34 +213,28 @@ fn record(bundle: &Resource, entry: &Node, index: usize, mode: Mode) -> Result<U
         let text = format!("{} is not kept as a record", resource.kind());
         return Err(fail(IssueType::NotSupported, &text, ".resource"));
     }
-    let put = word("method") == Some("PUT");
+    let put = method == Some("PUT");
     let named = match (put, url) {
-        (false, None) => None,
-        (false, Some(url)) if matches!(mode, Mode::Import) => Key::parse(url),
-        (false, Some(url)) if Kind::named(url) == Some(resource.kind()) => None,
-        (true, Some(url)) if Key::parse(url).is_some_and(|k| k.kind == resource.kind()) => {
-            Key::parse(url)
-        }
-        (true, None) if matches!(mode, Mode::Import) => None,
-        _ => {
-            let text = "must be the resource's type, and for PUT its id, without a condition";
-            return Err(fail(IssueType::Value, text, ".request.url"));
-        }
-    };
-    let id = match mode {
-        Mode::Transaction { at } if method == Method::Create => time_ordered(at),
-        _ => {
-            let own = resource.id().cloned();
-            if let (Some(own), Some(named)) = (&own, &named)
-                && *own != named.id
-            {
-                let text = "the id in the resource and the one in request.url differ";
-                return Err(fail(IssueType::Invalid, text, ".resource.id"));
+        (_, None) => None,
+        (false, Some(url)) => Key::parse(url),
+        (true, Some(url)) => match Key::parse(url) {
+            Some(key) if key.kind == resource.kind() => Some(key),
+            _ => {
+                let text = "must be the resource's type, and for PUT its id, without a condition";
+                return Err(fail(IssueType::Value, text, ".request.url"));
             }
-            own.or_else(|| named.map(|key| key.id))
-                .or_else(|| reference::id_of(entry.text("fullUrl")?, resource.kind()))
-        }
+        },
     };
+    let own = resource.id().cloned();
+    if let (Some(own), Some(named)) = (&own, &named)
+        && *own != named.id
+    {
+        let text = "the id in the resource and the one in request.url differ";
+        return Err(fail(IssueType::Invalid, text, ".resource.id"));
+    }
+    let id = own
+        .or_else(|| named.map(|key| key.id))
+        .or_else(|| reference::id_of(entry.text("fullUrl")?, resource.kind()));
     let Some(id) = id else {
         let text = "there is no id: neither resource.id nor a urn:uuid as fullUrl";
         return Err(fail(IssueType::Required, text, ".resource.id"));
@@ -309,16 +245,6 @@ fn record(bundle: &Resource, entry: &Node, index: usize, mode: Mode) -> Result<U
             id,
         },
         resource,
-        method,
         index,
     })
-}
-
-/// A new id whose time is the record's own.
-fn time_ordered(at: Instant) -> Option<Id> {
-    let seconds = u64::try_from(at.div_euclid(1_000_000)).unwrap_or(0);
-    let nanos = u32::try_from(at.rem_euclid(1_000_000) * 1000).unwrap_or(0);
-    let time = uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos);
-    let text = uuid::Uuid::new_v7(time).to_string();
-    Id::parse(&text)
 }

@@ -1,42 +1,53 @@
-//! create: <https://hl7.org/fhir/R4/http.html#create>
+//! create: <https://hl7.org/fhir/R4/http.html#create>, also on a condition.
 
-use super::{
-    Answer, Question, Refusal, Service,
-    write::{Return, may_write},
-};
+use super::{Answer, Question, Refusal, Service, change::allowed, write::Return};
 use crate::{
-    fhir::{Id, Key, Kind},
+    fhir::{Id, Instant, Key, Kind},
     gate::Journal,
     scope::Actions,
-    store::{Expect, Store},
+    store::Store,
 };
 use bytes::Bytes;
 
 impl<S: Store, J: Journal> Service<S, J> {
-    /// A new record under a new id; an id in the body is not heeded.
+    /// A new record under a new id; an id in the body is not heeded. With a condition
+    /// (`If-None-Exist`), nothing where a record that the requester may see meets it: that one is the
+    /// answer.
     pub async fn create(
         &self,
         question: &Question,
         kind: Kind,
         body: Bytes,
+        condition: Option<&[(String, String)]>,
         wanted: Return,
     ) -> Result<Answer, Refusal> {
-        if !question.case.scopes.allows(kind, Actions::CREATE) {
-            return Err(Refusal::Forbidden(
-                "the token's scope does not cover this create",
-            ));
-        }
-        may_write(&question.case, kind)?;
+        allowed(question, kind, Actions::CREATE)?;
         let resource = self.accept(&question.case, kind, Actions::CREATE, body)?;
-        let key = Key { kind, id: new_id() };
-        self.put(question, key, resource, Expect::Absent, wanted)
-            .await
+        // One after the other: else two at once would find nothing and both create.
+        let _turn = match condition {
+            Some(_) => Some(self.turn.lock().await),
+            None => None,
+        };
+        if let Some(pairs) = condition {
+            let found = self.matches(question, kind, pairs).await?;
+            match found.as_slice() {
+                [] => {}
+                [key] => return self.shown(question, key, false, wanted).await,
+                _ => return Err(Refusal::PreconditionFailed),
+            }
+        }
+        let id = new_id(self.clock.now());
+        let planned = self.creating(question, Key { kind, id }, resource).await?;
+        self.put(question, planned, wanted).await
     }
 }
 
 /// A fresh id: a UUIDv7, whose time is the record's own.
-pub fn new_id() -> Id {
-    let text = uuid::Uuid::now_v7().to_string();
+pub fn new_id(at: Instant) -> Id {
+    let seconds = u64::try_from(at.div_euclid(1_000_000)).unwrap_or(0);
+    let nanos = u32::try_from(at.rem_euclid(1_000_000) * 1000).unwrap_or(0);
+    let time = uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos);
+    let text = uuid::Uuid::new_v7(time).to_string();
     // A UUID's text is always an id.
-    Id::parse(&text).unwrap_or_else(new_id)
+    Id::parse(&text).unwrap_or_else(|| new_id(at))
 }

@@ -1,26 +1,36 @@
 //! L5: what FHIR's RESTful API does, one file an interaction. Each asks the store through `visible`,
 //! releases through the gate, and answers from a disclosure.
 
+pub mod address;
 pub mod audit_event;
+pub mod batch;
 pub mod bundle;
+mod change;
+mod condition;
 pub mod create;
 pub mod cursor;
+pub mod delete;
+pub mod history;
+pub mod patch;
 pub mod read;
+pub mod refusal;
 pub mod search;
 pub mod searchset;
 pub mod transaction;
 pub mod update;
 pub mod write;
 
+pub use address::{Address, pairs};
+pub use refusal::Refusal;
+
 use crate::{
     calendar::Clock,
     faces::Stamp,
-    fhir::{Key, json::Limits, outcome::Issue},
-    gate::{Asked, Disclosed, JournalError, Released, Sealed, release},
+    fhir::{Key, json::Limits},
+    gate::{Asked, Disclosed, Released, Sealed, release},
     policy::{Case, Settings, Standing},
     profile::CheckLimits,
     statute::Reason,
-    store::{StoreError, WriteError},
 };
 use bytes::Bytes;
 use cursor::CursorKey;
@@ -46,6 +56,12 @@ pub struct Service<S, J> {
     pub checks: CheckLimits,
     /// The largest `_count`.
     pub count_max: u16,
+    /// Most entries of a batch or transaction.
+    pub entries_max: usize,
+    /// Whether a reference must name a record that is there (`integrity = "strict"`).
+    pub strict: bool,
+    /// Conditional creates and updates come one after the other.
+    pub turn: tokio::sync::Mutex<()>,
 }
 
 /// A question as it came in.
@@ -55,62 +71,6 @@ pub struct Question {
     pub case: Case,
     /// What was asked, for the audit entry.
     pub asked: Asked,
-}
-
-/// Why an interaction was not done. Texts are fixed or the caller's own words.
-#[derive(Debug)]
-pub enum Refusal {
-    /// 404: hidden, or never there.
-    NotFound,
-    /// 403, with which of token, scope or role.
-    Forbidden(&'static str),
-    /// 400.
-    Invalid(Vec<Issue>),
-    /// 422.
-    Unprocessable(Vec<Issue>),
-    /// 409, fixed text.
-    Conflict,
-    /// 412.
-    PreconditionFailed,
-    /// 503: the store.
-    Store(StoreError),
-    /// 503: the audit entry could not be made durable.
-    Journal(JournalError),
-}
-
-impl From<StoreError> for Refusal {
-    fn from(error: StoreError) -> Self {
-        Refusal::Store(error)
-    }
-}
-
-impl From<JournalError> for Refusal {
-    fn from(error: JournalError) -> Self {
-        Refusal::Journal(error)
-    }
-}
-
-impl From<WriteError> for Refusal {
-    fn from(error: WriteError) -> Self {
-        use crate::fhir::outcome::IssueType;
-        match error {
-            WriteError::Store(error) => Refusal::Store(error),
-            WriteError::Raced(_) => Refusal::Conflict,
-            WriteError::Consent(_, refusal) => Refusal::Unprocessable(
-                refusal
-                    .0
-                    .into_iter()
-                    .map(|reason| {
-                        Issue::at(IssueType::BusinessRule, reason.text, reason.expression)
-                    })
-                    .collect(),
-            ),
-            WriteError::Resource(_) => Refusal::Invalid(vec![Issue::new(
-                IssueType::Invalid,
-                "The resource can't be kept",
-            )]),
-        }
-    }
 }
 
 /// An answer with a body that may go.

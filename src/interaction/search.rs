@@ -65,20 +65,8 @@ impl Within {
 }
 
 impl<S: Store, J: Journal> Service<S, J> {
-    /// The records of a type that match, as one page.
-    pub async fn search(
-        &self,
-        question: &Question,
-        kind: Kind,
-        pairs: &[(String, String)],
-        handling: Handling,
-    ) -> Result<Answer, Refusal> {
-        self.search_within(question, &Within::Kind(kind), pairs, handling)
-            .await
-    }
-
     /// The records that match, as one page.
-    pub async fn search_within(
+    pub async fn search(
         &self,
         question: &Question,
         within: &Within,
@@ -183,7 +171,7 @@ impl<S: Store, J: Journal> Service<S, J> {
 
     /// Puts codes in the place of the value sets and code systems that a search names: those stored
     /// here that the requester may read.
-    async fn define(&self, case: &Case, plan: &mut Plan) -> Result<(), Refusal> {
+    pub(crate) async fn define(&self, case: &Case, plan: &mut Plan) -> Result<(), Refusal> {
         let mut library = Library::default();
         loop {
             let need = match plan.define(&library) {
@@ -268,6 +256,4 @@ fn trimmed(released: Vec<Released>, trim: Option<&Trim>) -> Vec<Released> {
     }
 }
 
-pub(crate) fn invalid(text: &str) -> Refusal {
-    Refusal::Invalid(vec![Issue::new(IssueType::Invalid, text)])
-}
+pub(crate) use super::refusal::invalid;

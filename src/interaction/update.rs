@@ -1,16 +1,17 @@
-//! update: <https://hl7.org/fhir/R4/http.html#update>
+//! update: <https://hl7.org/fhir/R4/http.html#update>, also on a condition.
 
 use super::{
     Answer, Question, Refusal, Service,
+    change::{allowed, chooses},
+    create::new_id,
     search::invalid,
-    write::{Return, may_write},
+    write::Return,
 };
 use crate::{
-    fhir::Key,
-    gate::{Journal, release},
-    policy::Role,
+    fhir::{Key, Kind},
+    gate::Journal,
     scope::Actions,
-    store::{Expect, Store},
+    store::Store,
 };
 use bytes::Bytes;
 
@@ -26,56 +27,66 @@ impl<S: Store, J: Journal> Service<S, J> {
         if_match: Option<&str>,
         wanted: Return,
     ) -> Result<Answer, Refusal> {
-        let case = &question.case;
-        if !case.scopes.allows(key.kind, Actions::UPDATE) {
-            return Err(Refusal::Forbidden(
-                "the token's scope does not cover this update",
-            ));
-        }
-        may_write(case, key.kind)?;
-        let resource = self.accept(case, key.kind, Actions::UPDATE, body)?;
+        allowed(question, key.kind, Actions::UPDATE)?;
+        let resource = self.accept(&question.case, key.kind, Actions::UPDATE, body)?;
         if resource.id() != Some(&key.id) {
             return Err(invalid("the resource's id is not the id of the URL"));
         }
-        let expect = self.expected(question, &key, if_match).await?;
-        self.put(question, key, resource, expect, wanted).await
+        let planned = self.updating(question, key, resource, if_match).await?;
+        self.put(question, planned, wanted).await
     }
 
-    /// What the writer saw of the record before; a conflict where that is less than the whole.
-    pub(crate) async fn expected(
+    /// A new version of the one record that meets a condition; a new record where none does.
+    pub async fn update_where(
         &self,
         question: &Question,
-        key: &Key,
+        kind: Kind,
+        condition: &[(String, String)],
+        body: Bytes,
         if_match: Option<&str>,
-    ) -> Result<Expect, Refusal> {
-        let case = &question.case;
-        // Only a provider may choose an id, about its facility; to others a taken id that they may
-        // not know of is a ghost too.
-        let chooses = case.requester.role == Role::Provider;
-        let hidden = if chooses {
-            Refusal::Conflict
-        } else {
-            Refusal::NotFound
+        wanted: Return,
+    ) -> Result<Answer, Refusal> {
+        allowed(question, kind, Actions::UPDATE)?;
+        let resource = self.accept(&question.case, kind, Actions::UPDATE, body)?;
+        let _turn = self.turn.lock().await;
+        let found = self.matches(question, kind, condition).await?;
+        let own = resource.id().cloned();
+        let planned = match found.as_slice() {
+            [] => match new_place(question, kind, own, if_match)? {
+                (key, true) => self.creating(question, key, resource).await?,
+                (key, false) => self.updating(question, key, resource, None).await?,
+            },
+            [key] if own.is_none_or(|own| own == key.id) => {
+                let key = key.clone();
+                self.updating(question, key, resource, if_match).await?
+            }
+            [_] => return Err(invalid("the resource's id is not that of the one match")),
+            _ => return Err(Refusal::PreconditionFailed),
         };
-        let Some(found) = self.store.read(case, self.settings, key).await? else {
-            return match if_match {
-                Some(_) => Err(Refusal::PreconditionFailed),
-                None if chooses => Ok(Expect::Absent),
-                None => Err(Refusal::NotFound),
-            };
-        };
-        let Ok(shown) = release(found.sealed, case, self.settings, &found.standing) else {
-            return Err(match if_match {
-                Some(_) => Refusal::PreconditionFailed,
-                None => hidden,
-            });
-        };
-        if shown.is_partial() {
-            return Err(Refusal::Conflict);
-        }
-        match if_match {
-            Some(version) if *shown.stamp().version != *version => Err(Refusal::PreconditionFailed),
-            _ => Ok(Expect::Seq(found.seq)),
+        self.put(question, planned, wanted).await
+    }
+}
+
+/// Where a record goes that no other meets the condition of: under its own id for who may choose it,
+/// else under a fresh one (true).
+pub(super) fn new_place(
+    question: &Question,
+    kind: Kind,
+    own: Option<crate::fhir::Id>,
+    if_match: Option<&str>,
+) -> Result<(Key, bool), Refusal> {
+    if if_match.is_some() {
+        return Err(Refusal::PreconditionFailed);
+    }
+    match own {
+        Some(id) if chooses(&question.case) => Ok((Key { kind, id }, false)),
+        Some(_) => Err(invalid(
+            "no record meets the condition, and an id is not for you to choose",
+        )),
+        None => {
+            allowed(question, kind, Actions::CREATE)?;
+            let id = new_id(question.case.at);
+            Ok((Key { kind, id }, true))
         }
     }
 }

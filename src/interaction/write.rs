@@ -1,14 +1,15 @@
 //! What creating and updating share: may this requester write this, is it a valid resource, and the
 //! reply, which is a read of what was written, through the gate.
 
-use super::{Answer, Question, Refusal, Service, bundle};
+use super::{Question, Refusal, Service, bundle};
 use crate::{
     consent,
     fhir::{
         Key, Kind, Resource, ResourceError,
+        json::{Fault, JsonError},
         outcome::{Issue, IssueType},
     },
-    gate::{Entry, EntryRecord, Journal, disclose, release},
+    gate::{Entry, EntryRecord, Journal, release},
     label::DIRECTORY,
     policy::{Case, Role},
     profile,
@@ -17,7 +18,7 @@ use crate::{
         Purpose, Reason,
         writers::{Members, WRITERS},
     },
-    store::{Batch, Change, Expect, Store},
+    store::{Batch, Store},
 };
 use bytes::Bytes;
 
@@ -28,6 +29,8 @@ pub enum Return {
     Representation,
     /// Nothing.
     Minimal,
+    /// An OperationOutcome that says that it was done.
+    Outcome,
 }
 
 /// Whether `case` may create or update records of `kind`; the content decides further.
@@ -47,7 +50,7 @@ pub fn may_write(case: &Case, kind: Kind) -> Result<(), Refusal> {
 }
 
 /// Whether what a member writes is about the member alone.
-fn own_only(case: &Case, resource: &Resource) -> Result<(), Refusal> {
+pub(crate) fn own_only(case: &Case, resource: &Resource) -> Result<(), Refusal> {
     if case.requester.role != Role::App {
         return Ok(());
     }
@@ -65,7 +68,7 @@ fn own_only(case: &Case, resource: &Resource) -> Result<(), Refusal> {
 }
 
 /// A right of the `patient/` level writes only about the patient in context.
-fn in_context(case: &Case, resource: &Resource, action: Actions) -> Result<(), Refusal> {
+pub(crate) fn in_context(case: &Case, resource: &Resource, action: Actions) -> Result<(), Refusal> {
     let allowed = |context| {
         let kinds = case.scopes.kinds_at(context, action);
         kinds.has(resource.kind())
@@ -86,7 +89,7 @@ fn in_context(case: &Case, resource: &Resource, action: Actions) -> Result<(), R
 }
 
 /// A provider accepts or refuses grants only where its organization is their owner.
-fn owns_grant(case: &Case, resource: &Resource) -> Result<(), Refusal> {
+pub(crate) fn owns_grant(case: &Case, resource: &Resource) -> Result<(), Refusal> {
     let grants = resource.kind().name() == "Task"
         && resource
             .nodes("code.coding")
@@ -224,70 +227,13 @@ impl<S: Store, J: Journal> Service<S, J> {
         }
         Ok(())
     }
-
-    /// Writes one record and answers with a read of it.
-    pub(crate) async fn put(
-        &self,
-        question: &Question,
-        key: Key,
-        resource: Resource,
-        expect: Expect,
-        wanted: Return,
-    ) -> Result<Answer, Refusal> {
-        let case = &question.case;
-        self.in_facility(case, &resource).await?;
-        self.names_known(case, &resource).await?;
-        let batch = Batch {
-            changes: vec![Change {
-                key: key.clone(),
-                resource: Some(resource),
-                expect,
-            }],
-            at: self.clock.now(),
-            settings: self.settings,
-            fail_closed: false,
-        };
-        // Who changes what is on the chain before the change (Civ. 56.101(b)(1)(B)); the answer's own
-        // entry follows and tells how it went.
-        self.journal.record(intent(question, &batch)).await?;
-        let written = self.store.write(batch).await?;
-        let created = written.iter().any(|written| written.created);
-        let status = if created { 201 } else { 200 };
-        let found = self.store.read(case, self.settings, &key).await?;
-        let released = found
-            .and_then(|found| release(found.sealed, case, self.settings, &found.standing).ok());
-        let batch = released.into_iter().collect();
-        let disclosure = disclose(&self.journal, case, &question.asked, status, batch).await?;
-        let mut answer = match disclosure.entries().next() {
-            Some(record) => {
-                let mut answer = Answer::record(status, record);
-                if wanted == Return::Minimal {
-                    answer.body = Bytes::new();
-                }
-                answer
-            }
-            None => Answer::of(status, Bytes::new()),
-        };
-        if created {
-            let version = answer
-                .stamp
-                .as_ref()
-                .map(|stamp| format!("/_history/{}", stamp.version));
-            answer.location = Some(format!(
-                "{}/{key}{}",
-                self.base,
-                version.unwrap_or_default()
-            ));
-        }
-        Ok(answer)
-    }
 }
 
 /// The status of the entry that stands on the chain before a change; the answer's own follows it.
 pub const BEFORE: u16 = 100;
 
 /// The audit entry of a change that is about to be made.
-pub(crate) fn intent(question: &Question, batch: &Batch) -> Entry {
+pub(crate) fn intent(question: &Question, batch: &Batch, patients: Vec<Key>) -> Entry {
     let case = &question.case;
     let basis = match case.requester.role {
         Role::App => Reason::OwnRecord,
@@ -302,13 +248,8 @@ pub(crate) fn intent(question: &Question, batch: &Batch) -> Entry {
             version: "".into(),
             basis,
         });
-        let resource = change.resource.as_ref();
-        let subjects = resource
-            .map(crate::store::subjects::named)
-            .unwrap_or_default();
-        let own = subjects.into_iter().filter(|named| named.own);
-        entry.patients.extend(own.map(|named| named.patient));
     }
+    entry.patients = patients;
     entry.patients.sort();
     entry.patients.dedup();
     entry
@@ -316,6 +257,13 @@ pub(crate) fn intent(question: &Question, batch: &Batch) -> Entry {
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
 pub(crate) fn unreadable(error: ResourceError) -> Refusal {
+    if let ResourceError::Json(JsonError {
+        kind: Fault::Depth | Fault::Nodes,
+        ..
+    }) = error
+    {
+        return Refusal::TooLarge;
+    }
     let kind = match error {
         ResourceError::Json(_) | ResourceError::NotAnObject => IssueType::Structure,
         ResourceError::Kind | ResourceError::Id => IssueType::Value,

@@ -2,9 +2,10 @@
 //! SQLite's on the thread that asks, PostgreSQL's on a thread with a connection.
 
 use super::{
-    Batch, Found, Page, Position, Store, StoreError, WriteError, Written,
+    Batch, Begin, Found, History, Moment, Page, Position, Span, Store, StoreError, WriteError,
+    Written,
     postgres::PostgresStore,
-    records::{self, remembered::Snapshot, search, spread},
+    records::{self, history, remembered::Snapshot, search, spread},
     sqlite::SqliteStore,
 };
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
     policy::{Case, Settings},
     search::plan::Plan,
 };
+use std::time::Duration;
 
 /// The store of records. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -43,6 +45,13 @@ impl Engine {
         match self {
             Engine::Sqlite(store) => store.ask(question),
             Engine::Postgres(store) => store.ask_now(question),
+        }
+    }
+
+    /// How long a question may take. PostgreSQL stops its own (`statement_timeout`).
+    pub fn limit(&self, longest: Duration) {
+        if let Engine::Sqlite(store) = self {
+            store.limit(longest);
         }
     }
 
@@ -156,6 +165,50 @@ impl Store for Engine {
                 let (case, keys) = (case.clone(), keys.to_vec());
                 let question =
                     move |read: &Snapshot<'_>| search::named(read, &case, settings, &keys);
+                store.ask(question).await
+            }
+        }
+    }
+
+    async fn versions(
+        &self,
+        case: &Case,
+        settings: Settings,
+        key: &Key,
+        from: &Begin,
+        count: u16,
+    ) -> Result<Option<History>, StoreError> {
+        match self {
+            Engine::Sqlite(store) => {
+                store.ask(|read| history::versions(read, case, settings, key, from, count))
+            }
+            Engine::Postgres(store) => {
+                let (case, key, from) = (case.clone(), key.clone(), from.clone());
+                let question = move |read: &Snapshot<'_>| {
+                    history::versions(read, &case, settings, &key, &from, count)
+                };
+                store.ask(question).await
+            }
+        }
+    }
+
+    async fn moments(
+        &self,
+        case: &Case,
+        settings: Settings,
+        span: Span,
+        from: Option<&Position>,
+        count: u16,
+    ) -> Result<Vec<Moment>, StoreError> {
+        match self {
+            Engine::Sqlite(store) => {
+                store.ask(|read| history::moments(read, case, settings, span, from, count))
+            }
+            Engine::Postgres(store) => {
+                let (case, from) = (case.clone(), from.cloned());
+                let question = move |read: &Snapshot<'_>| {
+                    history::moments(read, &case, settings, span, from.as_ref(), count)
+                };
                 store.ask(question).await
             }
         }

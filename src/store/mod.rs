@@ -17,7 +17,8 @@ pub mod visible;
 
 use crate::{
     consent::Refusal,
-    fhir::{Instant, Key, Resource},
+    faces::Stamp,
+    fhir::{Instant, Key, Kind, Resource},
     gate::Sealed,
     policy::{Case, Settings, Standing},
     search::plan::Plan,
@@ -61,6 +62,67 @@ pub struct Found {
     pub standing: Standing,
     /// The number of its version, for [`Expect::Seq`].
     pub seq: i64,
+}
+
+/// A version of a record.
+#[derive(Debug)]
+pub struct Version {
+    /// Its number, from 1. Never shown: it counts also what a requester may not know.
+    pub seq: i64,
+    /// Version and time of the full face.
+    pub full: Stamp,
+    /// Version and time of the household face.
+    pub household: Stamp,
+    /// The record as it was, with the labels of then and of today; `None` where it was deleted.
+    pub sealed: Option<Sealed>,
+}
+
+/// Versions of one record and what holds towards its patients, of one snapshot.
+#[derive(Debug)]
+pub struct History {
+    /// The record as it is, or as it last was: who may not see it may not see any version.
+    pub latest: Sealed,
+    /// Whether it is deleted now.
+    pub is_deleted: bool,
+    /// Versions, the newest first.
+    pub versions: Vec<Version>,
+    /// What holds.
+    pub standing: Standing,
+}
+
+/// From where versions of a record are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begin {
+    /// From the newest.
+    Newest,
+    /// From the newest one of this version id, of either face.
+    Named(Box<str>),
+    /// From the one before this number.
+    Below(i64),
+}
+
+/// A version somewhere in the store, in the order of time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment {
+    /// The record.
+    pub key: Key,
+    /// The version's number.
+    pub seq: i64,
+    /// When it was made, as the requester is told.
+    pub at: Instant,
+    /// Its version id, the same.
+    pub version: Box<str>,
+}
+
+/// Which versions are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Of this type; of all where `None`.
+    pub kind: Option<Kind>,
+    /// Made then or later.
+    pub since: Option<Instant>,
+    /// Made then or before.
+    pub until: Option<Instant>,
 }
 
 /// A page of records and what holds towards their patients, of one snapshot.
@@ -215,6 +277,27 @@ pub trait Store: Send + Sync {
         settings: Settings,
         keys: &[Key],
     ) -> impl Future<Output = Result<Page, StoreError>> + Send;
+
+    /// Versions of a record, the newest first, at most `count`; also of a deleted one.
+    fn versions(
+        &self,
+        case: &Case,
+        settings: Settings,
+        key: &Key,
+        from: &Begin,
+        count: u16,
+    ) -> impl Future<Output = Result<Option<History>, StoreError>> + Send;
+
+    /// Versions of all records that the requester may see, and of deleted ones, the newest first.
+    /// Whether a version may be seen is told by [`versions`](Store::versions).
+    fn moments(
+        &self,
+        case: &Case,
+        settings: Settings,
+        span: Span,
+        from: Option<&Position>,
+        count: u16,
+    ) -> impl Future<Output = Result<Vec<Moment>, StoreError>> + Send;
 
     /// Writes a batch.
     fn write(&self, batch: Batch) -> impl Future<Output = Result<Vec<Written>, WriteError>> + Send;

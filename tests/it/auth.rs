@@ -302,7 +302,12 @@ async fn the_capability_statement_lists_the_routes_that_are_served() {
     let rest = reply.json()["rest"][0].clone();
     assert_eq!(
         rest["interaction"],
-        json!([{"code": "search-system"}, {"code": "transaction"}])
+        json!([
+            {"code": "batch"},
+            {"code": "history-system"},
+            {"code": "search-system"},
+            {"code": "transaction"}
+        ])
     );
     for resource in rest["resource"].as_array().unwrap() {
         let name = resource["type"].as_str().unwrap();
@@ -313,8 +318,24 @@ async fn the_capability_statement_lists_the_routes_that_are_served() {
             .map(|i| i["code"].as_str().unwrap())
             .collect();
         let expected: &[&str] = match name {
-            "AuditEvent" | "Bundle" | "OperationOutcome" | "Parameters" => &["read", "search-type"],
-            _ => &["create", "read", "search-type", "update"],
+            "AuditEvent" | "Bundle" | "OperationOutcome" | "Parameters" => &[
+                "history-instance",
+                "history-type",
+                "read",
+                "search-type",
+                "vread",
+            ],
+            _ => &[
+                "create",
+                "delete",
+                "history-instance",
+                "history-type",
+                "patch",
+                "read",
+                "search-type",
+                "update",
+                "vread",
+            ],
         };
         assert_eq!(codes, expected, "{name}");
         assert_eq!(
@@ -338,11 +359,11 @@ async fn the_capability_statement_lists_the_routes_that_are_served() {
     // What is not listed is not served.
     let token = server.token(&Who::staff()).await;
     for (method, path) in [
-        (Method::DELETE, "Patient/rivera-maya"),
-        (Method::PATCH, "Patient/rivera-maya"),
-        (Method::GET, "Patient/rivera-maya/_history"),
+        (Method::DELETE, "Patient/rivera-maya/_history"),
+        (Method::PATCH, "Patient/_history"),
+        (Method::GET, "Patient/rivera-maya/_nothing"),
         (Method::GET, "Patient/$match"),
-        (Method::PUT, "Patient"),
+        (Method::PUT, "Patient/rivera-maya/_history/1"),
     ] {
         let reply = server.write(method.clone(), path, &token, &[], "{}").await;
         assert!(

@@ -87,6 +87,8 @@ pub fn shapes(member: &str, records: &[String]) -> Vec<Shape> {
         .chain(OTHERS.iter().copied())
     {
         all.insert(get(key));
+        all.insert(get(format!("{key}/_history")));
+        all.insert(get(format!("{key}/_history/zz-never-was")));
     }
     for kind in KINDS {
         all.insert(get(format!("{kind}/zz-never-was")));
@@ -237,7 +239,19 @@ fn wrong(member: &str, all: &mut BTreeSet<Shape>) {
         "Consent/$evaluate?client=demo-household-app&purpose=COVERAGE&user=Patient/rivera-daniel&record=Encounter/maya-mh-encounter",
         "",
         "Patient",
-        "_history",
+        "_history?_count=1000",
+        "_history?_count=0",
+        "_history?_since=2026-11-24T12:00:00Z&_count=1000",
+        "_history?_at=2026-01-01",
+        "_history?nonsense=1",
+        "_history?_since=yesterday",
+        "_history?_cursor=AAAA",
+        "Condition/_history?_count=1000",
+        "ExplanationOfBenefit/_history?_count=7&_since=2026-11-24",
+        "Nonsense/_history",
+        "Condition/zz-never-was/_history",
+        "Condition/zz-never-was/_history/1",
+        "Condition/a_b/_history",
         "Observation?code=75622-1,44261-6&_sort=date",
         "Consent?status=proposed",
         "Consent?category=confidential-communications-request",

@@ -81,6 +81,9 @@ fn strip(value: &mut Value) {
                     meta.remove(name);
                 }
             }
+            // In the response of a history's entry.
+            members.remove("etag");
+            members.remove("lastModified");
             members.values_mut().for_each(strip);
         }
         Value::String(text) if text.starts_with(PUBLIC) => {

@@ -11,7 +11,7 @@ use crate::{
         outcome::Issue,
     },
     gate::{Entry, Journal},
-    interaction::bundle::{self, Mode},
+    interaction::bundle,
     profile::{CheckLimits, check},
     store::{Batch, Change, Expect, Store, WriteError, Written},
 };
@@ -232,7 +232,7 @@ impl<R: Report> Loader<'_, R> {
             }
             return Ok(());
         }
-        let sifted = match bundle::sift(&resource, Mode::Import) {
+        let sifted = match bundle::sift(&resource) {
             Ok(sifted) => sifted,
             Err(issue) => {
                 self.refuse(place, resource.key(), told(&[issue]));

@@ -10,11 +10,11 @@ use std::collections::HashMap;
 
 /// The entries of a Bundle by their fullUrl.
 #[derive(Debug, Default)]
-pub(super) struct Names(HashMap<Box<str>, Key>);
+pub struct Names(HashMap<Box<str>, Key>);
 
 impl Names {
     /// False where another record has that name.
-    pub(super) fn put(&mut self, full: &str, key: &Key) -> bool {
+    pub fn put(&mut self, full: &str, key: &Key) -> bool {
         let known = self.0.entry(full.into()).or_insert_with(|| key.clone());
         known == key
     }
@@ -39,7 +39,7 @@ fn base_of(full: &str) -> Option<&str> {
 
 /// The resource with its references to other entries rewritten; `None` where none had to be. A
 /// `urn:` that no entry has, and a condition, are refused; `place` is the resource's in the message.
-pub(super) fn resolve(
+pub fn resolve(
     resource: &Resource,
     full: Option<&str>,
     names: &Names,
@@ -61,10 +61,13 @@ pub(super) fn resolve(
                     return Err(refuse(IssueType::NotFound, text, &found.path));
                 }
             },
-            Target::Conditional(_) => {
-                let text = "a reference by a condition can't be resolved; name the record";
-                return Err(refuse(IssueType::NotSupported, text, &found.path));
-            }
+            Target::Conditional(text) => match names.0.get(text) {
+                Some(key) => key,
+                None => {
+                    let text = "a reference by a condition can't be resolved; name the record";
+                    return Err(refuse(IssueType::NotSupported, text, &found.path));
+                }
+            },
             Target::Local(key) => {
                 let Some(base) = base else { continue };
                 match names.0.get(&*format!("{base}/{key}")) {

@@ -14,10 +14,6 @@ fn entry(full: &str, method: &str, url: &str, resource: &Value) -> Value {
 
 const A: &str = "urn:uuid:0a0a0a0a-0000-4000-8000-000000000001";
 const B: &str = "urn:uuid:0a0a0a0a-0000-4000-8000-000000000002";
-const TRANSACTION: Mode = Mode::Transaction {
-    at: 1_772_323_200_000_000,
-};
-
 fn pair() -> Vec<Value> {
     let patient = json!({"resourceType": "Patient", "id": "p"});
     let condition = json!({"resourceType": "Condition", "subject": {"reference": A},
@@ -28,10 +24,26 @@ fn pair() -> Vec<Value> {
     ]
 }
 
-fn refused(bundle: &Resource, mode: Mode) -> Vec<(String, String)> {
-    let issues = unpack(bundle, mode).unwrap_err().into_iter();
+fn refused(bundle: &Resource) -> Vec<(String, String)> {
+    let refused = sift(bundle).unwrap().refused.into_iter();
     let part = |issue: Issue| (issue.expression.unwrap_or_default(), issue.text);
-    issues.map(part).collect()
+    refused.map(|refused| part(refused.issue)).collect()
+}
+
+fn unpack(bundle: &Resource) -> Vec<Unpacked> {
+    let sifted = sift(bundle).unwrap();
+    assert!(sifted.refused.is_empty(), "{:?}", sifted.refused);
+    sifted.records
+}
+
+/// Where a step of a transaction is wrong.
+fn wrong(entry: Value) -> String {
+    let step = steps(
+        &bundle("transaction", &[entry]),
+        "https://here.example/fhir",
+    )
+    .remove(0);
+    step.unwrap_err().1.expression.unwrap()
 }
 
 fn text(record: &Unpacked) -> &str {
@@ -40,31 +52,12 @@ fn text(record: &Unpacked) -> &str {
 
 #[test]
 fn import_keeps_the_resources_id_else_the_uuid() {
-    let records = unpack(&bundle("transaction", &pair()), Mode::Import).unwrap();
+    let records = unpack(&bundle("transaction", &pair()));
     let keys: Vec<_> = records.iter().map(|r| r.key.to_string()).collect();
     let uuid = B.trim_start_matches("urn:uuid:");
     assert_eq!(keys, ["Patient/p", &format!("Condition/{uuid}")]);
-    assert!(records.iter().all(|r| r.method == Method::Update));
     assert!(text(&records[1]).contains(r##""subject":{"reference":"Patient/p"}"##));
     assert!(text(&records[1]).contains(r##"{"reference":"#c"},{"reference":"Observation/o"}"##));
-}
-
-#[test]
-fn a_transaction_gives_new_ids_of_its_time_to_what_is_posted() {
-    let mut entries = pair();
-    let known = json!({"resourceType": "Observation", "id": "o", "subject": {"reference": A}});
-    entries.push(entry("urn:uuid:c", "PUT", "Observation/o", &known));
-    let records = unpack(&bundle("transaction", &entries), TRANSACTION).unwrap();
-    let id = records[0].key.id.as_str();
-    let uuid = uuid::Uuid::parse_str(id).unwrap();
-    let (seconds, _) = uuid.get_timestamp().unwrap().to_unix();
-    assert_eq!((uuid.get_version_num(), seconds), (7, 1_772_323_200));
-    let subject = format!(r#""subject":{{"reference":"Patient/{id}"}}"#);
-    assert!(text(&records[1]).contains(&subject));
-    assert!(text(&records[2]).contains(&subject));
-    assert_eq!(records[2].key.to_string(), "Observation/o");
-    let methods: Vec<_> = records.iter().map(|r| r.method).collect();
-    assert_eq!(methods, [Method::Create, Method::Create, Method::Update]);
 }
 
 #[test]
@@ -73,7 +66,7 @@ fn what_is_not_rewritten_keeps_its_bytes() {
         r#"{{"resourceType":"Bundle","type":"collection","entry":[{{"fullUrl":"{A}","resource":{{"resourceType":"Patient"}}}},
         {{"fullUrl":"{B}","resource": {{ "resourceType" : "Observation", "subject" : {{ "reference":"{A}" , "display":"\u00e9" }}, "valueQuantity":{{"value":1.50}} }} }}]}}"#
     );
-    let records = unpack(&Resource::ours(text).unwrap(), Mode::Import).unwrap();
+    let records = unpack(&Resource::ours(text).unwrap());
     let uuid = A.trim_start_matches("urn:uuid:");
     assert_eq!(
         self::text(&records[1]),
@@ -97,7 +90,7 @@ fn absolute_names_and_attachments_are_rewritten_too() {
         entry(B, "POST", "Binary", &binary),
         entry("urn:uuid:d", "POST", "DocumentReference", &document),
     ];
-    let records = unpack(&bundle("transaction", &entries), Mode::Import).unwrap();
+    let records = unpack(&bundle("transaction", &entries));
     let document = text(&records[2]);
     assert!(document.contains(r#""subject":{"reference":"Patient/p"}"#));
     assert!(document.contains(r#""url":"Binary/0a0a"#));
@@ -113,7 +106,7 @@ fn absolute_names_and_attachments_are_rewritten_too() {
             &holder,
         ),
     ];
-    let records = unpack(&bundle("transaction", &entries), TRANSACTION).unwrap();
+    let records = unpack(&bundle("transaction", &entries));
     let now = format!(r#"{{"reference":"{}"}}"#, records[0].key);
     assert!(text(&records[1]).contains(&now));
 }
@@ -123,16 +116,16 @@ fn what_can_not_be_resolved_is_refused_with_its_path() {
     let mut entries = pair();
     entries[1]["resource"]["subject"]["reference"] = "urn:uuid:ghost".into();
     let at = "Bundle.entry[1].resource.subject.reference";
-    let told = refused(&bundle("transaction", &entries), Mode::Import);
+    let told = refused(&bundle("transaction", &entries));
     assert_eq!(told.len(), 1);
     assert_eq!(told[0].0, at);
     assert!(told[0].1.contains("urn"));
     entries[1]["resource"]["subject"]["reference"] = "Patient?identifier=zq".into();
-    let told = refused(&bundle("transaction", &entries), TRANSACTION);
+    let told = refused(&bundle("transaction", &entries));
     assert_eq!(told[0].0, at);
     assert!(told[0].1.contains("condition") && !told[0].1.contains("zq"));
     // For an import the other entries stay.
-    let sifted = sift(&bundle("transaction", &entries), Mode::Import).unwrap();
+    let sifted = sift(&bundle("transaction", &entries)).unwrap();
     assert_eq!((sifted.records.len(), sifted.refused.len()), (1, 1));
     assert_eq!(sifted.refused[0].index, 1);
 }
@@ -141,62 +134,67 @@ fn what_can_not_be_resolved_is_refused_with_its_path() {
 fn two_entries_for_one_record_are_refused() {
     let patient = json!({"resourceType": "Patient", "id": "p"});
     let put = |full| entry(full, "PUT", "Patient/p", &patient);
-    for mode in [Mode::Import, TRANSACTION] {
-        let told = refused(&bundle("transaction", &[put(A), put(B)]), mode);
-        assert_eq!(told[0].0, "Bundle.entry[1]");
-        assert!(told[0].1.contains("entry 0"));
-    }
+    let told = refused(&bundle("transaction", &[put(A), put(B)]));
+    assert_eq!(told[0].0, "Bundle.entry[1]");
+    assert!(told[0].1.contains("entry 0"));
     let other = json!({"resourceType": "Patient", "id": "q"});
     let entries = [put(A), entry(A, "PUT", "Patient/q", &other)];
-    let told = refused(&bundle("transaction", &entries), TRANSACTION);
+    let told = refused(&bundle("transaction", &entries));
     assert_eq!(told[0].0, "Bundle.entry[1].fullUrl");
 }
 
 #[test]
-fn a_transaction_takes_post_and_put_only() {
+fn steps_say_what_is_wrong_with_them() {
     let patient = json!({"resourceType": "Patient", "id": "p"});
-    let told = |entry: Value| {
-        refused(&bundle("transaction", &[entry]), TRANSACTION)[0]
-            .0
-            .clone()
-    };
-    for method in ["GET", "DELETE", "PATCH", "HEAD"] {
-        let at = told(entry(A, method, "Patient/p", &patient));
-        assert_eq!(at, "Bundle.entry[0].request.method");
-    }
     for (method, url) in [
         ("PUT", "Patient"),
-        ("PUT", "Patient?identifier=1"),
+        ("PATCH", "Patient"),
+        ("DELETE", "Patient"),
         ("PUT", "Observation/p"),
+        ("PUT", "Patient/p/_history/1"),
         ("POST", "Observation"),
         ("POST", "Patient/p"),
+        ("POST", "Patient?identifier=1"),
+        ("GET", "https://else.example/fhir/Patient/p"),
     ] {
-        let at = told(entry(A, method, url, &patient));
+        let at = wrong(entry(A, method, url, &patient));
         assert_eq!(at, "Bundle.entry[0].request.url", "{method} {url}");
     }
-    let at = told(entry(A, "PUT", "Patient/q", &patient));
+    let at = wrong(entry(A, "PUT", "Patient/q", &patient));
     assert_eq!(at, "Bundle.entry[0].resource.id");
-    let mut conditional = entry(A, "POST", "Patient", &patient);
-    conditional["request"]["ifNoneExist"] = "identifier=1".into();
-    assert_eq!(told(conditional), "Bundle.entry[0].request.ifNoneExist");
-    assert_eq!(
-        told(json!({"request": {"method": "POST", "url": "Patient"}})),
-        "Bundle.entry[0].resource"
-    );
-    assert_eq!(
-        told(json!({"resource": patient})),
-        "Bundle.entry[0].request.method"
-    );
+    let at = wrong(entry(A, "OPTIONS", "Patient/p", &patient));
+    assert_eq!(at, "Bundle.entry[0].request.method");
+    let mut stale = entry(A, "PUT", "Patient/p", &patient);
+    stale["request"]["ifMatch"] = "3".into();
+    assert_eq!(wrong(stale), "Bundle.entry[0].request.ifMatch");
+    let bare = json!({"request": {"method": "POST", "url": "Patient"}});
+    assert_eq!(wrong(bare), "Bundle.entry[0].resource");
+    let bare = json!({"resource": patient});
+    assert_eq!(wrong(bare), "Bundle.entry[0].request.method");
     for kind in NO_RECORDS {
-        let at = told(entry(A, "POST", kind, &json!({"resourceType": kind})));
+        let at = wrong(entry(A, "POST", kind, &json!({"resourceType": kind})));
         assert_eq!(at, "Bundle.entry[0].resource");
     }
-    for kind in ["batch", "collection", "document"] {
-        assert!(
-            unpack(&bundle(kind, &pair()), TRANSACTION).is_err(),
-            "{kind}"
-        );
-    }
+}
+
+#[test]
+fn steps_are_read_with_their_conditions() {
+    let patient = json!({"resourceType": "Patient"});
+    let mut create = entry(A, "POST", "Patient", &patient);
+    create["request"]["ifNoneExist"] = "identifier=s%7C1".into();
+    let mut update = entry(B, "PUT", "Patient?identifier=1", &patient);
+    update["request"]["ifMatch"] = "W/\"3\"".into();
+    let read = json!({"request": {"method": "GET", "url": "/Patient?name=x"}});
+    let all = steps(
+        &bundle("batch", &[create, update, read]),
+        "https://here.example/fhir",
+    );
+    let all: Vec<Step> = all.into_iter().map(Result::unwrap).collect();
+    let pairs = all[0].if_none_exist.as_deref();
+    assert_eq!(pairs, Some(&[("identifier".into(), "s|1".into())][..]));
+    assert_eq!(all[1].if_match.as_deref(), Some("3"));
+    assert!(all[1].at.condition().is_some() && all[1].at.key().is_none());
+    assert_eq!((all[2].verb, &*all[2].at.path), (Verb::Get, "Patient"));
 }
 
 #[test]
@@ -208,12 +206,7 @@ fn import_takes_what_servers_give_out() {
         json!({"resource": patient, "search": {"mode": "match"}}),
         outcome,
     ];
-    assert_eq!(
-        unpack(&bundle("searchset", &entries), Mode::Import)
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(unpack(&bundle("searchset", &entries)).len(), 1);
     let old = json!({"resourceType": "Patient", "id": "p", "active": false});
     let gone = json!({"request": {"method": "DELETE", "url": "Patient/q"}});
     let was = json!({"resourceType": "Patient", "id": "q"});
@@ -223,16 +216,16 @@ fn import_takes_what_servers_give_out() {
         gone,
         entry(B, "PUT", "Patient/q", &was),
     ];
-    let sifted = sift(&bundle("history", &entries), Mode::Import).unwrap();
+    let sifted = sift(&bundle("history", &entries)).unwrap();
     assert_eq!(
         sifted.records.len(),
         1,
         "the newest version, and nothing that was deleted"
     );
     assert!(!text(&sifted.records[0]).contains("active"));
-    assert!(sift(&bundle("document", &entries), Mode::Import).is_err());
+    assert!(sift(&bundle("document", &entries)).is_err());
     let nameless = json!({"resource": {"resourceType": "Patient"}});
-    let told = refused(&bundle("collection", &[nameless]), Mode::Import);
+    let told = refused(&bundle("collection", &[nameless]));
     assert_eq!(told[0].0, "Bundle.entry[0].resource.id");
 }
 
@@ -250,7 +243,7 @@ fn ten_thousand_entries_stay_linear() {
             )
         })
         .collect();
-    let records = unpack(&bundle("transaction", &entries), TRANSACTION).unwrap();
+    let records = unpack(&bundle("transaction", &entries));
     assert_eq!(records.len(), 10_000);
     assert_eq!(records[9_999].index, 9_999);
 }

@@ -149,10 +149,14 @@ fn agents(found: &Found) -> Vec<Value> {
         }));
     }
     if recorded.client.is_empty() && recorded.user.is_none() {
+        let display = match &*recorded.role {
+            "unknown" => "unknown",
+            _ => "local operator",
+        };
         agents.push(json!({
             "type": human,
             "role": role,
-            "who": {"display": "local operator"},
+            "who": {"display": display},
             "requestor": true,
         }));
     }

@@ -1,6 +1,7 @@
 //! Records, their labels, and what holds towards patients: written once over a [`Session`](super::session::Session),
 //! the same on every engine.
 
+pub mod history;
 pub mod index;
 pub mod keys;
 pub mod neighbours;

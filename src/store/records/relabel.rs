@@ -151,7 +151,8 @@ pub fn label(
     Ok(())
 }
 
-fn is_derived(resource: &Resource) -> bool {
+/// Whether its patients come from the records around it.
+pub fn is_derived(resource: &Resource) -> bool {
     subjects::takes_from_others(resource.kind())
         && !subjects::named(resource).iter().any(|named| named.own)
 }

@@ -183,8 +183,8 @@ impl Writer<'_> {
         if self.shakes(rid, key, old.is_some_and(|old| !old.deleted))? {
             self.shaken.insert(rid);
         }
-        if old.is_some() {
-            self.archive(rid)?;
+        if let Some(old) = old {
+            self.archive(rid, &old.patients)?;
             self.let_go(rid)?;
             self.clear(rid)?;
         }
@@ -202,7 +202,7 @@ impl Writer<'_> {
             return Ok(false);
         };
         self.remembered.changes(&old.sealed.facts().key);
-        self.archive(rid)?;
+        self.archive(rid, &old.patients)?;
         self.let_go(rid)?;
         self.shaken.insert(rid);
         let before = self.named_by(rid)?;
@@ -235,11 +235,15 @@ impl Writer<'_> {
         })
     }
 
-    /// Keeps the version that is about to be replaced.
-    fn archive(&self, rid: i64) -> Result<(), StoreError> {
-        let sql = "INSERT INTO version (rid, seq, deleted, version, updated, labels, parts, body) \
-                   SELECT rid, seq, deleted, version, updated, labels, parts, body FROM record WHERE rid = ?1";
-        self.tx.run(sql, &values![rid])?;
+    /// Keeps the version that is about to be replaced. `patients` are whose record it was.
+    fn archive(&self, rid: i64, patients: &[i64]) -> Result<(), StoreError> {
+        let sql = "INSERT INTO version (rid, seq, deleted, version, updated, h_version, h_updated, labels, conditional, protected, \
+                   c_protected, review, served_from, served_to, author, organization, patients, parts, body) \
+                   SELECT rid, seq, deleted, version, updated, h_version, h_updated, labels, conditional, protected, \
+                   c_protected, review, served_from, served_to, author, organization, ?2, parts, body FROM record WHERE rid = ?1";
+        let patients: Vec<String> = patients.iter().map(ToString::to_string).collect();
+        self.tx
+            .run(sql, &values![rid, patients.join(",").as_str()])?;
         Ok(())
     }
 

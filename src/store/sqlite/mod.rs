@@ -12,9 +12,10 @@ use super::{
     session::Session,
     sql::Value,
 };
+use crate::calendar::Stopwatch;
 use rusqlite::{Connection, OpenFlags};
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::HashMap,
     fmt,
     path::{Path, PathBuf},
@@ -22,6 +23,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 /// The version of the schema that this program writes.
@@ -46,6 +48,8 @@ struct Inner {
     /// Tells this store's read connections from another's on the same thread.
     number: u64,
     writer: Mutex<Connection>,
+    /// Milliseconds that a question may take.
+    longest: AtomicU64,
 }
 
 /// Why the store can't be opened.
@@ -96,7 +100,12 @@ impl fmt::Debug for SqliteStore {
     }
 }
 
+/// How many steps of the engine pass between two looks at the time.
+const STEPS: i32 = 10_000;
+
 thread_local! {
+    /// When this thread's question began, and how long it may take.
+    static BEGAN: Cell<(Stopwatch, Duration)> = Cell::new((Stopwatch::start(), Duration::MAX));
     static READERS: RefCell<HashMap<u64, Reader>> = RefCell::new(HashMap::new());
 }
 
@@ -127,6 +136,7 @@ impl SqliteStore {
                 path: path.to_owned(),
                 number: NUMBERS.fetch_add(1, Ordering::Relaxed),
                 writer: Mutex::new(writer),
+                longest: AtomicU64::new(u64::MAX),
             }),
         })
     }
@@ -188,6 +198,8 @@ impl SqliteStore {
                 // An earlier question panicked inside its snapshot.
                 connection.execute_batch("ROLLBACK")?;
             }
+            let longest = Duration::from_millis(self.inner.longest.load(Ordering::Relaxed));
+            BEGAN.set((Stopwatch::start(), longest));
             connection.prepare_cached("BEGIN DEFERRED")?.execute([])?;
             let mut version = connection.prepare_cached("PRAGMA data_version")?;
             let version = version.query_row([], |row| row.get(0));
@@ -195,9 +207,17 @@ impl SqliteStore {
                 let mark = Value::Integer(version);
                 work(&Snapshot::of(connection, &reader.remembered, mark))
             });
+            BEGAN.set((Stopwatch::start(), Duration::MAX));
             connection.prepare_cached("COMMIT")?.execute([])?;
             answer
         })
+    }
+
+    /// How long a question may take; then the engine is interrupted, and the store counts as away. A
+    /// question runs on the thread that asks, which a time limit around it could not stop.
+    pub fn limit(&self, longest: Duration) {
+        let longest = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+        self.inner.longest.store(longest, Ordering::Relaxed);
     }
 }
 
@@ -225,12 +245,17 @@ fn reader(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags)?;
     tune(&connection)?;
     connection.pragma_update(None, "query_only", true)?;
+    let too_long = || {
+        let (began, longest) = BEGAN.get();
+        began.elapsed() > longest
+    };
+    connection.progress_handler(STEPS, Some(too_long))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 
 fn tune(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.busy_timeout(Duration::from_secs(10))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", false)?;

@@ -7,7 +7,9 @@ use crate::{
     policy::{Case, Requester, Role, Settings},
     scope::ScopeSet,
     statute::Purpose,
-    store::{Batch, Change, Expect, Store, engine::Engine, records::search, session::Session},
+    store::{
+        Batch, Change, Expect, Store, StoreError, engine::Engine, records::search, session::Session,
+    },
 };
 use serde_json::Value;
 use std::io::Read as _;
@@ -241,4 +243,20 @@ fn a_search_starts_from_what_it_names_and_never_walks_a_type() {
         );
     }
     assert!(searched > 10 && never > 5, "{searched} {never}");
+}
+
+#[test]
+fn a_question_that_takes_too_long_is_interrupted_and_the_next_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("confide.db")).unwrap();
+    let endless =
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n";
+    store.limit(std::time::Duration::ZERO);
+    let asked = store.ask(|read| {
+        let read: &dyn Session = read;
+        read.one(endless, &[], |row| row.get::<i64>(0))
+    });
+    assert!(matches!(asked, Err(StoreError::Away(_))), "{asked:?}");
+    store.limit(std::time::Duration::MAX);
+    assert!(store.check().is_ok());
 }

@@ -49,19 +49,33 @@ CREATE TABLE record (
     h_body        BYTEA
 );
 CREATE INDEX record_by_kind ON record (kind, id);
+CREATE INDEX record_by_time ON record (updated);
 
--- What a record was: every version but the current one.
+-- What a record was: every version but the current one, with what held of it then and the version
+-- that its household face had. `patients` are the numbers of whose record it was, with commas.
 CREATE TABLE version (
-    rid     BIGINT NOT NULL,
-    seq     BIGINT NOT NULL,
-    deleted BIGINT NOT NULL,
-    version TEXT COLLATE "C" NOT NULL,
-    updated BIGINT NOT NULL,
-    labels  BIGINT NOT NULL,
-    parts   TEXT COLLATE "C" NOT NULL,
-    body    BYTEA NOT NULL,
+    rid          BIGINT NOT NULL,
+    seq          BIGINT NOT NULL,
+    deleted      BIGINT NOT NULL,
+    version      TEXT COLLATE "C" NOT NULL,
+    updated      BIGINT NOT NULL,
+    h_version    TEXT COLLATE "C" NOT NULL,
+    h_updated    BIGINT NOT NULL,
+    labels       BIGINT NOT NULL,
+    conditional  BIGINT NOT NULL,
+    protected    BIGINT NOT NULL,
+    c_protected  BIGINT NOT NULL,
+    review       BIGINT NOT NULL,
+    served_from  BIGINT,
+    served_to    BIGINT,
+    author       BIGINT,
+    organization BIGINT,
+    patients     TEXT COLLATE "C" NOT NULL,
+    parts        TEXT COLLATE "C" NOT NULL,
+    body         BYTEA NOT NULL,
     UNIQUE (rid, seq)
 );
+CREATE INDEX version_by_time ON version (updated, rid);
 
 -- Whose record it is (own: that patient's permission is needed) and whom it merely names.
 CREATE TABLE record_patient (

@@ -42,19 +42,33 @@ CREATE TABLE record (
     h_body        BLOB
 );
 CREATE INDEX record_by_kind ON record (kind, id);
+CREATE INDEX record_by_time ON record (updated);
 
--- What a record was: every version but the current one.
+-- What a record was: every version but the current one, with what held of it then and the version
+-- that its household face had. `patients` are the numbers of whose record it was, with commas.
 CREATE TABLE version (
-    rid     INTEGER NOT NULL,
-    seq     INTEGER NOT NULL,
-    deleted INTEGER NOT NULL,
-    version TEXT    NOT NULL,
-    updated INTEGER NOT NULL,
-    labels  INTEGER NOT NULL,
-    parts   TEXT    NOT NULL,
-    body    BLOB    NOT NULL,
+    rid          INTEGER NOT NULL,
+    seq          INTEGER NOT NULL,
+    deleted      INTEGER NOT NULL,
+    version      TEXT    NOT NULL,
+    updated      INTEGER NOT NULL,
+    h_version    TEXT    NOT NULL,
+    h_updated    INTEGER NOT NULL,
+    labels       INTEGER NOT NULL,
+    conditional  INTEGER NOT NULL,
+    protected    INTEGER NOT NULL,
+    c_protected  INTEGER NOT NULL,
+    review       INTEGER NOT NULL,
+    served_from  INTEGER,
+    served_to    INTEGER,
+    author       INTEGER,
+    organization INTEGER,
+    patients     TEXT    NOT NULL,
+    parts        TEXT    NOT NULL,
+    body         BLOB    NOT NULL,
     UNIQUE (rid, seq)
 );
+CREATE INDEX version_by_time ON version (updated, rid);
 
 -- Whose record it is (own: that patient's permission is needed) and whom it merely names.
 CREATE TABLE record_patient (
