@@ -137,10 +137,17 @@ fn resource(served: &[&Route], kind: Kind) -> Value {
         params::of(kind)
             .iter()
             .filter(|param| param.code != params::SECURITY)
-            .filter(|param| !matches!(param.kind, ParamType::Number | ParamType::Quantity))
             .map(|param| json!({ "name": param.code, "type": param.kind.name() }))
+            .chain([json!({ "name": "_list", "type": "special" })])
+            .chain([json!({ "name": "_has", "type": "special" })])
             .collect()
     };
+    let references = params::of(kind)
+        .iter()
+        .filter(|param| param.kind == ParamType::Reference);
+    let includes: Vec<String> = references
+        .map(|param| format!("{}:{}", kind.name(), param.code))
+        .collect();
     let conditional = |code: &str| {
         let listed = |row: &&&Route| matches!(row.listed, Listed::Condition(on) if on == code);
         !closed && rows.iter().any(listed)
@@ -156,6 +163,8 @@ fn resource(served: &[&Route], kind: Kind) -> Value {
         "conditionalUpdate": conditional("update"),
         "conditionalDelete": if conditional("delete") { "single" } else { "not-supported" },
         "searchParam": searched,
+        "searchInclude": includes,
+        "searchRevInclude": ["Provenance:target"],
     });
     if let (false, Some(object)) = (operations.is_empty(), resource.as_object_mut()) {
         object.insert("operation".to_owned(), Value::Array(operations));

@@ -20,6 +20,7 @@ mod badinput;
 mod canary;
 mod changes;
 mod conditions;
+mod finder;
 mod harness;
 mod history;
 mod import;
