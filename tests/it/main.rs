@@ -28,6 +28,7 @@ mod labels;
 mod matrix;
 mod official;
 mod oracle;
+mod patch;
 mod refused;
 mod server;
 mod shapes;
