@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod engine;
+pub(crate) mod long;
 pub mod postgres;
 pub mod query;
 pub(crate) mod records;

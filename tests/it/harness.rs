@@ -6,8 +6,8 @@ mod start;
 mod who;
 
 pub use reply::Reply;
-pub use room::Room;
-pub use start::Start;
+pub use room::{On, Room, listens};
+pub use start::{Start, template};
 pub use who::Who;
 
 use confide::{

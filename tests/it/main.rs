@@ -29,6 +29,7 @@ mod matrix;
 mod official;
 mod oracle;
 mod patch;
+mod postgres;
 mod refused;
 mod server;
 mod shapes;

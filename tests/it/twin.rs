@@ -60,7 +60,7 @@ async fn twin(full: &Server, token: &str, section: &str) -> Server {
 }
 
 /// A reply without versions, times and cursors.
-fn bare(reply: &Reply) -> String {
+pub fn bare(reply: &Reply) -> String {
     let mut text = format!("{} {}\n", reply.status, reply.header("content-type"));
     match serde_json::from_slice::<Value>(&reply.body) {
         Ok(mut body) => {

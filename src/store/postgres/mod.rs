@@ -7,8 +7,13 @@ mod worker;
 
 use super::{
     Batch, StoreError, WriteError, Written,
-    records::{remembered::Snapshot, spread, write},
+    query::{self, Order},
+    records::{remembered::Snapshot, search, spread, write},
     session::Session,
+};
+use crate::{
+    policy::{Case, Settings},
+    search::plan::Plan,
 };
 use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 use std::{
@@ -146,6 +151,26 @@ impl PostgresStore {
         let (answer, answered) = mpsc::channel();
         self.put(question, move |said| drop(answer.send(said)));
         answered.recv().unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// How the engine goes about a search, step by step, where it may not walk through a table.
+    pub fn explain(
+        &self,
+        case: &Case,
+        settings: Settings,
+        plan: &Plan,
+    ) -> Result<Vec<String>, StoreError> {
+        let (case, plan) = (case.clone(), plan.clone());
+        self.ask_now(move |read| {
+            let names = read.names(&case.requester)?;
+            let wanted = query::patients_of(&plan);
+            let lens = search::lens(read, &case, settings, &names, wanted.as_deref())?;
+            let sql = query::page(query::matching(&lens, &plan), &Order::of(&plan), 50, None);
+            let session: &dyn Session = read;
+            session.run("SET LOCAL enable_seqscan = off", &[])?;
+            let explained = format!("EXPLAIN (COSTS OFF) {}", sql.text);
+            session.all(&explained, &sql.values, |row| row.get(0))
+        })
     }
 
     fn put<T: 'static>(
@@ -289,6 +314,7 @@ fn migrate(tx: &dyn Session, make: bool) -> Result<bool, Unfit> {
     let done = usize::try_from(version).unwrap_or(usize::MAX);
     let left: Vec<&str> = MIGRATIONS.iter().skip(done).copied().collect();
     if !left.is_empty() && make {
+        tx.run("SET LOCAL statement_timeout = 0", &[])?;
         tx.sweep(&left, 0)?;
         tx.run("UPDATE confide_schema SET version = ?1", &[SCHEMA.into()])?;
     }

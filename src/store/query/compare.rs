@@ -7,7 +7,10 @@ use crate::{
         filter::{DateTest, Prefix, ReferenceTest, StringTest, TokenTest, UriTest},
         number::{NumberTest, QuantityTest, UnitTest},
     },
-    store::sql::Sql,
+    store::{
+        long::{beginning, kept},
+        sql::Sql,
+    },
 };
 
 /// Whether a column is one of these texts.
@@ -18,7 +21,7 @@ pub(super) fn texts<'t>(column: &str, texts: impl Iterator<Item = &'t str>) -> S
         if count > 0 {
             sql.push(", ");
         }
-        sql.bind(text);
+        sql.bind(&*kept(text));
         count += 1;
     }
     match count {
@@ -138,6 +141,7 @@ pub(super) fn quantity(test: &QuantityTest, e: &str) -> Sql {
 }
 
 pub(super) fn begins(column: &str, text: &str) -> Sql {
+    let text = beginning(text);
     let beyond = format!("{text}\u{10ffff}");
     let mut sql = Sql::text(&format!("({column} >= "));
     sql.bind(text)
@@ -181,7 +185,7 @@ pub(super) fn uri(test: &UriTest, e: &str) -> Sql {
     match test {
         UriTest::Exact(text) => {
             let mut sql = Sql::text(&format!("{e}.uri = "));
-            sql.bind(&**text);
+            sql.bind(&*kept(text));
             sql
         }
         UriTest::Below(text) => begins(&format!("{e}.uri"), text),

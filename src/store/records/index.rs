@@ -13,6 +13,7 @@ use crate::{
     },
     store::{
         StoreError,
+        long::kept,
         session::Session,
         sources::{self, Source},
         sql::{Value, values},
@@ -337,7 +338,7 @@ impl Index {
                     TokenRole::Typed => param.0 ^ OF_TYPE,
                     TokenRole::Beside => param.0 ^ BESIDE,
                 });
-                let said = values![system.as_deref(), &**code, text.as_deref()];
+                let said = values![system.as_deref(), &*kept(code), text.as_deref()];
                 self.token.add(of, &said, marks);
             }
             IndexValue::Date(Interval { start, end }) => {
@@ -345,7 +346,7 @@ impl Index {
             }
             IndexValue::String { folded, exact } => {
                 let exact = exact.as_deref().unwrap_or(folded);
-                self.string.add(of, &values![&**folded, exact], marks);
+                self.string.add(of, &values![&*kept(folded), exact], marks);
             }
             IndexValue::Reference(Target::Local(key)) => {
                 let said = values![keys::locate(write, key)?, key.kind.number()];
@@ -354,7 +355,7 @@ impl Index {
             IndexValue::Reference(
                 Target::Elsewhere(uri) | Target::Urn(uri) | Target::Conditional(uri),
             )
-            | IndexValue::Uri(uri) => self.uri.add(of, &values![&**uri], marks),
+            | IndexValue::Uri(uri) => self.uri.add(of, &values![&*kept(uri)], marks),
             // It is there, but no query can name it.
             IndexValue::Reference(Target::Contained(id)) => {
                 self.uri.add(of, &values![format!("#{id}")], marks);

@@ -5,7 +5,10 @@ use confide::store::{engine::Engine, postgres::PostgresStore, sqlite::SqliteStor
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _, postgres::PgConnectOptions};
 use std::{
     collections::BTreeMap,
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
     path::Path,
+    process::{Child, Command, Stdio},
     str::FromStr as _,
     sync::{
         OnceLock,
@@ -14,15 +17,55 @@ use std::{
 };
 
 /// The server that the tests use; none where they run on SQLite.
-pub fn server() -> Option<&'static str> {
+fn chosen() -> Option<&'static str> {
     static READ: OnceLock<Option<String>> = OnceLock::new();
     let read = || std::env::var("CONFIDE_TEST_DATABASE").ok();
     READ.get_or_init(read).as_deref()
 }
 
+/// A server for what is about PostgreSQL whichever engine the others run on: the chosen one, or one that
+/// ends with this process.
+fn server() -> &'static str {
+    // Its input ends with this process, and it with its input.
+    static STARTED: OnceLock<(String, Child)> = OnceLock::new();
+    if let Some(chosen) = chosen() {
+        return chosen;
+    }
+    let (address, _) = STARTED.get_or_init(|| {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/postgres");
+        let mut run = Command::new(script)
+            .args(["sh", "-c", "echo $CONFIDE_TEST_DATABASE; exec cat"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(run.stdout.take().unwrap()).lines();
+        let address = lines.next().expect("PostgreSQL starts").unwrap();
+        drop(lines);
+        (address, run)
+    });
+    address
+}
+
 /// The file of the embedded store in a data folder.
 fn file(data: &Path) -> std::path::PathBuf {
     data.join("confide.db")
+}
+
+/// An engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum On {
+    /// A file.
+    Sqlite,
+    /// A database.
+    Postgres,
+}
+
+impl On {
+    /// That on which the tests run.
+    pub fn chosen() -> On {
+        chosen().map_or(On::Sqlite, |_| On::Postgres)
+    }
 }
 
 /// A place for the records of one test.
@@ -32,33 +75,57 @@ pub struct Room {
 }
 
 impl Room {
-    /// An empty one.
+    /// An empty one on the engine that the tests run on.
     pub fn new() -> Room {
+        Room::empty(On::chosen())
+    }
+
+    /// An empty one.
+    pub fn empty(on: On) -> Room {
+        match on {
+            On::Sqlite => Room::file(),
+            On::Postgres => Room::postgres(),
+        }
+    }
+
+    /// SQLite's file.
+    pub fn file() -> Room {
+        Room { name: None }
+    }
+
+    /// An empty database.
+    pub fn postgres() -> Room {
         Room::made("template0")
     }
 
     /// One with all that another holds, which nobody uses meanwhile.
     pub fn like(other: &Room) -> Room {
-        Room::made(other.name.as_deref().unwrap_or_default())
+        other.name.as_deref().map_or_else(Room::file, Room::made)
     }
 
     fn made(template: &str) -> Room {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = server().map(|_| {
-            let count = COUNT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("confide_test_{}_{count}", std::process::id());
-            let _ = asked("postgres", &format!("DROP DATABASE IF EXISTS {name}"));
-            let make = format!("CREATE DATABASE {name} TEMPLATE {template}");
-            asked("postgres", &make).unwrap();
-            name
-        });
-        Room { name }
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("confide_test_{}_{count}", std::process::id());
+        let _ = asked("postgres", &format!("DROP DATABASE IF EXISTS {name}"));
+        let make = format!("CREATE DATABASE {name} TEMPLATE {template}");
+        asked("postgres", &make).unwrap();
+        Room { name: Some(name) }
     }
 
     /// Its address; none for a file.
     pub fn url(&self) -> Option<String> {
+        self.name.as_deref().map(address)
+    }
+
+    /// Its address by another host and port.
+    pub fn url_by(&self, at: SocketAddr) -> Option<String> {
         let name = self.name.as_ref()?;
-        Some(address(name))
+        let user = PgConnectOptions::from_str(server()).unwrap();
+        Some(format!(
+            "postgres://{}@{at}/{name}?sslmode=disable",
+            user.get_username()
+        ))
     }
 
     /// What a process of ours needs in its environment to use it.
@@ -148,10 +215,20 @@ impl Drop for Room {
 
 /// The server's address with another database.
 fn address(name: &str) -> String {
-    let url = server().unwrap();
+    let url = server();
     let (base, parameters) = url.split_once('?').unwrap_or((url, ""));
     let (host, _) = base.rsplit_once('/').unwrap();
     format!("{host}/{name}?{parameters}")
+}
+
+/// Where the server listens: a socket's path, or a host and port.
+pub fn listens() -> Result<std::path::PathBuf, String> {
+    let options = PgConnectOptions::from_str(server()).unwrap();
+    let (host, port) = (options.get_host(), options.get_port());
+    match options.get_socket() {
+        Some(folder) => Ok(folder.join(format!(".s.PGSQL.{port}"))),
+        None => Err(format!("{host}:{port}")),
+    }
 }
 
 /// Runs a statement on a connection and a thread of its own: a test may wait for it wherever it is.

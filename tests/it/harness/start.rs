@@ -1,6 +1,6 @@
 //! How a server starts: over a copy of the fixtures, which are loaded once.
 
-use super::{Kept, NOW, PUBLIC, Room, Server, fixture, sources};
+use super::{Kept, NOW, On, PUBLIC, Room, Server, fixture, sources};
 use confide::{
     authn::{Client, Registry as _},
     calendar::Clock,
@@ -23,6 +23,8 @@ pub struct Start {
     flags: Vec<(&'static str, String)>,
     sources: Option<Vec<Source>>,
     more: Vec<Source>,
+    on: Option<On>,
+    by: Option<std::net::SocketAddr>,
 }
 
 impl Start {
@@ -46,18 +48,34 @@ impl Start {
         self
     }
 
+    /// On SQLite or on PostgreSQL, whatever the others run on.
+    pub fn on(mut self, engine: On) -> Start {
+        self.on = Some(engine);
+        self
+    }
+
+    /// By another address of its database than the usual one.
+    pub fn by(mut self, at: std::net::SocketAddr) -> Start {
+        self.by = Some(at);
+        self
+    }
+
     /// Starts it.
     pub async fn go(self) -> Server {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
+        let on = self.on.unwrap_or_else(On::chosen);
         let room = if self.sources.is_none() {
-            let (from, records) = template();
+            let (from, records) = template(on);
             copy(from, &data);
             Room::like(records)
         } else {
-            Room::new()
+            Room::empty(on)
         };
-        let config = config(&data, &room, &self.flags);
+        let mut flags = self.flags;
+        let by = self.by.and_then(|at| room.url_by(at));
+        flags.extend(by.map(|url| ("database_url", url)));
+        let config = config(&data, &room, &flags);
         let opened = open::open(&config, Clock::At(NOW)).unwrap();
         if let Some(sources) = self.sources {
             fill(&opened, sources).await;
@@ -104,13 +122,17 @@ async fn fill(opened: &Opened, sources: Vec<Source>) {
 }
 
 /// The data folder with the fixtures loaded: made once, never served itself.
-fn template() -> (&'static Path, &'static Room) {
-    static MADE: OnceLock<(PathBuf, Room)> = OnceLock::new();
-    let (data, room) = made(&MADE);
+pub fn template(on: On) -> (&'static Path, &'static Room) {
+    static SQLITE: OnceLock<(PathBuf, Room)> = OnceLock::new();
+    static POSTGRES: OnceLock<(PathBuf, Room)> = OnceLock::new();
+    let (data, room) = match on {
+        On::Sqlite => made(&SQLITE, on),
+        On::Postgres => made(&POSTGRES, on),
+    };
     (data, room)
 }
 
-fn made(made: &'static OnceLock<(PathBuf, Room)>) -> &'static (PathBuf, Room) {
+fn made(made: &'static OnceLock<(PathBuf, Room)>, on: On) -> &'static (PathBuf, Room) {
     made.get_or_init(|| {
         let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
         for old in fs::read_dir(place).unwrap().filter_map(Result::ok) {
@@ -122,8 +144,8 @@ fn made(made: &'static OnceLock<(PathBuf, Room)>) -> &'static (PathBuf, Room) {
         }
         let folder = place.join(format!("fixtures-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let data = folder.join("data");
-        let (made, room) = (data.clone(), Room::new());
+        let data = folder.join(format!("{on:?}"));
+        let (made, room) = (data.clone(), Room::empty(on));
         let config = config(&data, &room, &[]);
         let loading = std::thread::spawn(move || {
             let mut builder = tokio::runtime::Builder::new_current_thread();
