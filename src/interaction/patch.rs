@@ -28,7 +28,7 @@ pub enum Patch {
 }
 
 /// The media types of patches.
-pub const FORMATS: &[&str] = &["application/json-patch+json"];
+pub const FORMATS: &[&str] = &["application/json-patch+json", "application/fhir+json"];
 
 impl Patch {
     /// What the patch makes of a resource.
@@ -36,11 +36,8 @@ impl Patch {
         match self {
             Patch::Json(patch) => patch::json(resource, patch).map_err(refused),
             Patch::FhirPath(patch) => {
-                let _ = Resource::parse(patch.clone(), limits).map_err(unreadable)?;
-                Err(Refusal::Unprocessable(vec![Issue::new(
-                    IssueType::NotSupported,
-                    "FHIRPath Patch is not supported",
-                )]))
+                let patch = Resource::parse(patch.clone(), limits).map_err(unreadable)?;
+                patch::fhirpath(resource, &patch).map_err(refused)
             }
         }
     }
@@ -51,14 +48,17 @@ impl Patch {
 fn refused(error: PatchError) -> Refusal {
     let issue = |kind| vec![Issue::new(kind, error.to_string())];
     match error {
-        PatchError::Json(_) | PatchError::List | PatchError::Form { .. } => {
-            Refusal::Invalid(issue(IssueType::Structure))
-        }
+        PatchError::Json(_)
+        | PatchError::List
+        | PatchError::Form { .. }
+        | PatchError::Expression { .. }
+        | PatchError::Evaluation { .. } => Refusal::Invalid(issue(IssueType::Structure)),
         PatchError::Operations | PatchError::Size { .. } => Refusal::TooLarge,
         PatchError::Hidden { .. } => Refusal::Conflict,
-        PatchError::Missing { .. } | PatchError::Test { .. } | PatchError::Resource(_) => {
-            Refusal::Unprocessable(issue(IssueType::BusinessRule))
-        }
+        PatchError::Many { .. }
+        | PatchError::Missing { .. }
+        | PatchError::Test { .. }
+        | PatchError::Resource(_) => Refusal::Unprocessable(issue(IssueType::BusinessRule)),
     }
 }
 

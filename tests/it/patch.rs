@@ -88,6 +88,29 @@ async fn a_json_patch_changes_what_it_names_and_no_other_byte() {
     ];
     let done = patch(&server, "Observation/w", &ehr, &fresh, &back).await;
     assert_eq!((done.status, done.text()), (200, ""));
+    // The same by FHIRPath.
+    let operation = |kind: &str, value: Value| {
+        let part = json!([{"name": "type", "valueCode": kind}, {"name": "path", "valueString": "Observation.status"}, value]);
+        json!({"resourceType": "Parameters", "parameter": [{"name": "operation", "part": part}]})
+            .to_string()
+    };
+    let replace = operation(
+        "replace",
+        json!({"name": "value", "valueCode": "corrected"}),
+    );
+    let done = server
+        .write(Method::PATCH, "Observation/w", &ehr, &[], replace)
+        .await;
+    assert_eq!(
+        (done.status, &done.json()["status"]),
+        (200, &json!("corrected")),
+        "{}",
+        done.whole()
+    );
+    let nothing = server
+        .write(Method::PATCH, "Observation/w", &ehr, &[], "{}")
+        .await;
+    assert_eq!(nothing.status, 400);
     // On a condition, in a batch and in a transaction.
     let amend = json!([{"op": "replace", "path": "/status", "value": "amended"}]);
     let one = patch(&server, "Observation?identifier=urn:x|w", &ehr, &[], &amend).await;
