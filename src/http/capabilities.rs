@@ -9,6 +9,7 @@ use super::{
 use crate::{
     calendar::Clock,
     fhir::{CANONICAL, Kind, time},
+    interaction::patch::FORMATS,
     search::params::{self, ParamType},
     statute::writers::{Row, WRITERS},
 };
@@ -80,7 +81,7 @@ fn statement(served: &[&Route], base: &str, token: &str, clock: Clock) -> Value 
 
 fn patch_formats(served: &[&Route]) -> &'static [&'static str] {
     match served.iter().any(|row| row.act == Act::Patch) {
-        true => &["application/json-patch+json", "application/fhir+json"],
+        true => FORMATS,
         false => &[],
     }
 }

@@ -29,6 +29,7 @@ mod labels;
 mod matrix;
 mod official;
 mod oracle;
+mod patch;
 mod postgres;
 mod refused;
 mod server;
