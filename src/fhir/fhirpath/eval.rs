@@ -15,7 +15,7 @@ type Done = Result<(), EvalError>;
 /// What is the same throughout one evaluation.
 pub(super) struct Eval<'e, 'n> {
     pub(super) environment: &'e Environment<'n>,
-    steps: Cell<usize>,
+    steps: &'e Cell<usize>,
 }
 
 /// `$this`, `$index` and `$total`.
@@ -30,12 +30,10 @@ pub(super) struct Scope<'s, 'n> {
 pub(super) fn evaluate<'n>(
     expr: &'n Expr,
     environment: &Environment<'n>,
+    steps: &Cell<usize>,
     all: bool,
 ) -> Result<Vec<Item<'n>>, EvalError> {
-    let eval = Eval {
-        environment,
-        steps: Cell::new(environment.steps),
-    };
+    let eval = Eval { environment, steps };
     let focus = [Item::Element(environment.context)];
     let scope = Scope {
         this: &focus,
@@ -110,8 +108,9 @@ impl<'n> Eval<'_, 'n> {
                 let input = self.items(input, scope)?;
                 self.call(*function, input, arguments, scope, out)?;
             }
-            Expr::Pattern(input, kind, regex, arguments) => {
+            Expr::Pattern(input, kind, pattern, arguments) => {
                 let input = self.items(input, scope)?;
+                let regex = self.compiled(*kind, pattern)?;
                 self.pattern(*kind, &input, regex, arguments, scope, out)?;
             }
         }

@@ -46,7 +46,7 @@ pub use temporal::Temporal;
 pub use types::Type;
 pub use value::{Element, Item, Value};
 
-use std::fmt;
+use std::{cell::Cell, fmt};
 
 /// The system of UCUM's codes.
 const UCUM: &str = "http://unitsofmeasure.org";
@@ -75,7 +75,6 @@ pub enum CompileFault {
     Function,
     Arguments,
     Type,
-    Pattern,
     Depth,
     Long,
 }
@@ -89,7 +88,6 @@ impl fmt::Display for CompileFault {
             CompileFault::Function => "no such function",
             CompileFault::Arguments => "wrong number of arguments",
             CompileFault::Type => "no such type",
-            CompileFault::Pattern => "not a regular expression that can be used here",
             CompileFault::Depth => "nested too deeply",
             CompileFault::Long => "too long",
         })
@@ -133,7 +131,8 @@ impl Expression {
         &'n self,
         environment: &Environment<'n>,
     ) -> Result<Vec<Item<'n>>, EvalError> {
-        eval::evaluate(&self.0, environment, false)
+        let steps = Cell::new(environment.steps);
+        eval::evaluate(&self.0, environment, &steps, false)
     }
 
     /// The same, but a union at its top keeps items that are equal: each has its own place, which
@@ -142,7 +141,29 @@ impl Expression {
         &'n self,
         environment: &Environment<'n>,
     ) -> Result<Vec<Item<'n>>, EvalError> {
-        eval::evaluate(&self.0, environment, true)
+        self.evaluate_within(environment, &Cell::new(environment.steps))
+    }
+
+    /// The same, where several expressions share one budget of steps; what is left stays in it.
+    pub fn evaluate_within<'n>(
+        &'n self,
+        environment: &Environment<'n>,
+        steps: &Cell<usize>,
+    ) -> Result<Vec<Item<'n>>, EvalError> {
+        eval::evaluate(&self.0, environment, steps, true)
+    }
+
+    /// Where the expression ends in an element's name: what stands before it, and the name.
+    pub fn member(&self) -> Option<(Expression, String)> {
+        match &self.0 {
+            parser::Expr::Member(inner, name) => {
+                Some((Expression((**inner).clone()), name.plain.to_string()))
+            }
+            parser::Expr::Head(name) => {
+                Some((Expression(parser::Expr::This), name.plain.to_string()))
+            }
+            _ => None,
+        }
     }
 
     /// As a condition: `None` where it is empty; one item that is no boolean counts as true.

@@ -4,11 +4,11 @@ use super::{
     CompileError, CompileFault,
     function::{Function, Text},
     lexer::{Dollar, Lexeme, Token, tokens},
-    quantity, text,
+    quantity,
+    text::Pattern,
     types::Specifier,
     value::Value,
 };
-use regex::Regex;
 
 /// Most expressions inside one another: evaluation recurses as deeply.
 const DEPTH: usize = 100;
@@ -31,7 +31,7 @@ pub(super) enum Expr {
     At(Box<Expr>, Box<Expr>),
     Call(Box<Expr>, Function, Box<[Expr]>),
     /// `matches` and its kin with a literal pattern.
-    Pattern(Box<Expr>, Text, Regex, Box<[Expr]>),
+    Pattern(Box<Expr>, Text, Pattern, Box<[Expr]>),
     Is(Box<Expr>, Specifier),
     /// `as` and `ofType`: those of a type. R4's own expressions apply `as` to collections.
     Of(Box<Expr>, Specifier),
@@ -416,28 +416,18 @@ impl Parser {
         if !(least..=most).contains(&arguments.len()) {
             return self.fail(CompileFault::Arguments);
         }
-        let expr = self.pattern(input, function, arguments.into())?;
-        self.checked(expr, deepest + 1)
-    }
-
-    /// Compiles a literal pattern once.
-    fn pattern(
-        &self,
-        input: Expr,
-        function: Function,
-        arguments: Box<[Expr]>,
-    ) -> Result<Expr, CompileError> {
         let input = Box::new(input);
-        if let Function::Text(kind @ (Text::Matches | Text::MatchesFull | Text::ReplaceMatches)) =
-            function
-            && let Some(Expr::Literal(Value::String(pattern))) = arguments.first()
-        {
-            return match text::regex(kind, pattern) {
-                Ok(regex) => Ok(Expr::Pattern(input, kind, regex, arguments)),
-                Err(_) => self.fail(CompileFault::Pattern),
-            };
-        }
-        Ok(Expr::Call(input, function, arguments))
+        let expr = match (function, arguments.first()) {
+            (
+                Function::Text(kind @ (Text::Matches | Text::MatchesFull | Text::ReplaceMatches)),
+                Some(Expr::Literal(Value::String(pattern))),
+            ) => {
+                let pattern = Pattern::new(pattern);
+                Expr::Pattern(input, kind, pattern, arguments.into())
+            }
+            _ => Expr::Call(input, function, arguments.into()),
+        };
+        self.checked(expr, deepest + 1)
     }
 }
 

@@ -253,7 +253,6 @@ fn what_is_no_expression_is_refused() {
     assert_eq!(fault("ghost()"), CompileFault::Function);
     assert_eq!(fault("empty(1)"), CompileFault::Arguments);
     assert_eq!(fault("a is Ghost.Thing.Deep"), CompileFault::Type);
-    assert_eq!(fault("a.matches('(')"), CompileFault::Pattern);
     assert_eq!(fault("@2012-13"), CompileFault::Literal);
     assert_eq!(fault(&"(".repeat(5000)), CompileFault::Depth);
     assert_eq!(fault(&"-".repeat(5000)), CompileFault::Depth);
@@ -267,6 +266,27 @@ fn what_is_no_expression_is_refused() {
 }
 
 #[test]
+fn the_deepest_expressions_fit_the_stack() {
+    let nested = |start: &str, open: &str, close: &str, times: usize| {
+        format!("{}{start}{}", open.repeat(times), close.repeat(times))
+    };
+    let deepest = |start: &str, open: &str, close: &str| {
+        let texts = (1..200).map(|times| nested(start, open, close, times));
+        let fit = texts.take_while(|text| Expression::compile(text).is_ok());
+        fit.last().unwrap()
+    };
+    for (start, open, close) in [
+        ("true", "where(", ")"),
+        ("1", "(count() + ", ")"),
+        ("true", "iif(true, ", ")"),
+        ("true", "all(select(", "))"),
+        ("1", "-(", ")"),
+    ] {
+        assert!(run(PATIENT, &deepest(start, open, close)).is_ok(), "{open}");
+    }
+}
+
+#[test]
 fn evaluation_ends() {
     let hang = "descendants()".to_owned() + &".select(%resource.descendants())".repeat(9);
     assert_eq!(run(PATIENT, &hang), Err(EvalError::Steps));
@@ -276,6 +296,9 @@ fn evaluation_ends() {
     );
     let grows = "descendants().aggregate($total & $total & 'abcdefgh', 'a')";
     assert_eq!(run(PATIENT, grows), Err(EvalError::Steps));
+    assert_eq!(run(PATIENT, "'a'.matches('(')"), Err(EvalError::Pattern));
+    let compiling: Vec<_> = (0..50).map(|n| format!("'a'.matches('a{n}')")).collect();
+    assert_eq!(run(PATIENT, &compiling.join(" or ")), Err(EvalError::Steps));
     let pattern = "('a{' & '9999' & '}{9999}')";
     assert_eq!(
         run(PATIENT, &format!("'a'.matches({pattern})")),

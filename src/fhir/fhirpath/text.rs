@@ -9,15 +9,34 @@ use super::{
     value::{Item, Value},
 };
 use regex::{Regex, RegexBuilder};
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::OnceLock};
 
 type Done = Result<(), EvalError>;
 
 /// Largest compiled pattern in bytes.
 const PATTERN: usize = 1 << 20;
 
+/// Steps for compiling a pattern, which costs far more than matching: a millisecond and more.
+const COMPILING: usize = 50_000;
+
+/// A pattern that stood in the expression: compiled when it is first asked for, and kept.
+#[derive(Debug, Clone)]
+pub(super) struct Pattern {
+    text: Box<str>,
+    regex: OnceLock<Option<Regex>>,
+}
+
+impl Pattern {
+    pub(super) fn new(text: &str) -> Pattern {
+        Pattern {
+            text: text.into(),
+            regex: OnceLock::new(),
+        }
+    }
+}
+
 /// Compiles a pattern. Matching is linear in the text, whatever the pattern.
-pub(super) fn regex(kind: Text, pattern: &str) -> Result<Regex, EvalError> {
+fn regex(kind: Text, pattern: &str) -> Result<Regex, EvalError> {
     let whole;
     let pattern = if kind == Text::MatchesFull {
         whole = format!("^(?:{pattern})$");
@@ -54,8 +73,7 @@ impl<'n> Eval<'_, 'n> {
             let Some(pattern) = self.argument(arguments, 0, scope)? else {
                 return Ok(());
             };
-            // Compiling costs far more than matching.
-            self.spend(1000 + pattern.len() * 10)?;
+            self.spend(COMPILING)?;
             let regex = regex(function, &pattern)?;
             return self.pattern(function, input, &regex, arguments, scope, out);
         }
@@ -119,6 +137,20 @@ impl<'n> Eval<'_, 'n> {
             _ => return Err(EvalError::Type),
         });
         Ok(())
+    }
+
+    pub(super) fn compiled(
+        &self,
+        kind: Text,
+        pattern: &'n Pattern,
+    ) -> Result<&'n Regex, EvalError> {
+        if pattern.regex.get().is_none() {
+            self.spend(COMPILING)?;
+        }
+        let compiled = pattern
+            .regex
+            .get_or_init(|| regex(kind, &pattern.text).ok());
+        compiled.as_ref().ok_or(EvalError::Pattern)
     }
 
     /// `matches` and its kin with a compiled pattern.

@@ -1,5 +1,6 @@
 //! A document while it is changed: what was not opened stays a reference to its bytes.
 
+use super::PatchError;
 use crate::fhir::{
     Node, Path,
     json::{Value, alike, quote},
@@ -14,7 +15,7 @@ const KEPT: usize = 64;
 #[derive(Debug, Clone)]
 pub(super) struct Piece<'t> {
     pub(super) form: Form<'t>,
-    hidden: bool,
+    pub(super) hidden: bool,
 }
 
 /// What a value is made of.
@@ -37,8 +38,22 @@ pub(super) struct Field<'t> {
 /// Why a change can't be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
+    /// There is nothing at the path.
     Missing,
+    /// What is not shown would be overwritten or taken.
     Hidden,
+    /// What is wrong with the operation.
+    Form(&'static str),
+}
+
+impl Refusal {
+    pub(super) fn told(self, at: usize) -> PatchError {
+        match self {
+            Refusal::Missing => PatchError::Missing { at },
+            Refusal::Hidden => PatchError::Hidden { at },
+            Refusal::Form(what) => PatchError::Form { at, what },
+        }
+    }
 }
 
 impl<'t> Field<'t> {
@@ -289,6 +304,49 @@ impl<'t> Piece<'t> {
                 out.push(b']');
             }
         }
+    }
+
+    /// Appends the JSON of what is shown, without what is empty for it; whether that is anything.
+    pub(super) fn write_shown(&self, out: &mut Vec<u8>) -> bool {
+        if self.hidden {
+            return false;
+        }
+        let before = out.len();
+        match &self.form {
+            Form::Kept(..) => self.write(out),
+            Form::Object(fields) => {
+                out.push(b'{');
+                for field in fields {
+                    let mark = out.len();
+                    if mark > before + 1 {
+                        out.push(b',');
+                    }
+                    out.extend_from_slice(&field.head);
+                    if !field.piece.write_shown(out) {
+                        out.truncate(mark);
+                    }
+                }
+                out.push(b'}');
+            }
+            Form::Array(items) => {
+                out.push(b'[');
+                for item in items {
+                    let mark = out.len();
+                    if mark > before + 1 {
+                        out.push(b',');
+                    }
+                    if !item.write_shown(out) {
+                        out.truncate(mark);
+                    }
+                }
+                out.push(b']');
+            }
+        }
+        let empty = !matches!(self.form, Form::Kept(..)) && out.len() == before + 2;
+        if empty {
+            out.truncate(before);
+        }
+        !empty
     }
 
     /// Whether what is shown of it says the same as a node (RFC 6902, section 4.6).

@@ -107,10 +107,7 @@ impl<'t> Operation<'t> {
             }
             _ => return self.wrong("its op is none of add, remove, replace, move, copy, test"),
         };
-        done.map_err(|refusal| match refusal {
-            Refusal::Missing => PatchError::Missing { at: self.at },
-            Refusal::Hidden => PatchError::Hidden { at: self.at },
-        })
+        done.map_err(|refusal| refusal.told(self.at))
     }
 
     fn wrong<T>(&self, what: &'static str) -> Result<T, PatchError> {
