@@ -2,7 +2,12 @@
 //! formats, reference targets, required bindings, invariants. One pass over the tree; every problem
 //! is told, with its FHIRPath.
 
-use super::{PROFILES, binding, conform, invariant, narrative, place::At, primitive, reference};
+use super::{
+    PROFILES, binding, conform, invariant, narrative,
+    place::At,
+    primitive,
+    reference::{self, Contained},
+};
 use crate::fhir::{
     EXTENSION, Kind, Node, Resource,
     fhirpath::Type,
@@ -10,6 +15,7 @@ use crate::fhir::{
     outcome::{Issue, IssueType},
     schema::{Element, Owner, OwnerId, SCHEMA, Shape},
 };
+use std::mem;
 
 /// What is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,6 +59,7 @@ impl Default for CheckLimits {
 pub fn check(resource: &Resource, limits: CheckLimits) -> Vec<Issue> {
     let mut walk = Walk {
         resource: resource.root(),
+        contained: Contained::new(),
         limits,
         acted_on: ACTED_ON.contains(&resource.kind().name()),
         issues: Vec::new(),
@@ -81,6 +88,8 @@ const ACTED_ON: [&str; 9] = [
 struct Walk<'n> {
     /// The resource that is looked at; a contained one is one of its own.
     resource: &'n Node,
+    /// What the resource at the root of this one contains.
+    contained: Contained<'n>,
     limits: CheckLimits,
     acted_on: bool,
     issues: Vec<Issue>,
@@ -113,9 +122,19 @@ impl<'n> Walk<'n> {
             let text = "resourceType is missing or not a type of FHIR R4";
             return self.say(IssueType::Structure, text, at);
         };
-        let outer = std::mem::replace(&mut self.resource, node);
+        let outer = mem::replace(&mut self.resource, node);
+        let around = match holder {
+            None => Some(mem::replace(
+                &mut self.contained,
+                reference::contained(node),
+            )),
+            Some(_) => None,
+        };
         self.object(node, owner, at, holder.unwrap_or(node), Place::of(holder));
         self.resource = outer;
+        if let Some(around) = around {
+            self.contained = around;
+        }
         if self.limits.remarks && holder.is_none() && node.at(&["text", "div"]).is_none() {
             let text = "dom-6: A resource should have narrative for robust management";
             if SCHEMA.element(owner, "text").is_some() {
@@ -360,7 +379,7 @@ impl<'n> Walk<'n> {
             }
             Shape::Reference(owner, targets) => {
                 self.object(node, owner, at, root, Place::Inside);
-                if let Some(fault) = reference::fault(node, targets, root)
+                if let Some(fault) = reference::fault(node, targets, root, &self.contained)
                     && (self.strict() || fault.kind == IssueType::Value)
                 {
                     self.say(fault.kind, fault.text, &at.name("reference"));

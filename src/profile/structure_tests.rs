@@ -398,3 +398,20 @@ fn an_answer_is_a_boolean_where_existence_is_asked() {
     assert!(of(r#""answerBoolean":true"#).is_empty());
     assert_eq!(of(r#""answerString":"x""#).len(), 1);
 }
+
+#[test]
+fn many_references_to_many_contained_resources_take_no_square_of_time() {
+    const MANY: usize = 20_000;
+    let contained: Vec<String> = (0..MANY)
+        .map(|n| format!(r#"{{"resourceType":"Organization","id":"o{n}","name":"x"}}"#))
+        .collect();
+    let references: Vec<String> = (0..MANY)
+        .map(|n| format!(r##"{{"reference":"#o{n}"}}"##))
+        .collect();
+    let text = format!(
+        r#"{{"resourceType":"Patient","contained":[{}],"generalPractitioner":[{}]}}"#,
+        contained.join(","),
+        references.join(",")
+    );
+    assert!(coded(&text).is_empty());
+}
