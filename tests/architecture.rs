@@ -50,6 +50,7 @@ const DOORS: &[(&[&str], &[&str])] = &[
         &["src/http/", "src/interaction/", "src/policy/case.rs"],
     ),
     (&["gate::amend"], &["src/store/", "src/gate/"]),
+    (&["gate::rework"], &["src/interaction/", "src/gate/"]),
 ];
 
 fn layer(room: &str) -> Option<u8> {

@@ -6,6 +6,7 @@
 
 mod bill;
 mod money;
+mod trim;
 
 use crate::{
     fhir::{
@@ -22,6 +23,7 @@ use crate::{
     },
 };
 use std::borrow::Cow;
+pub use trim::{Trim, trim};
 
 /// A face ready to send but for `id` and the changing part of `meta`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

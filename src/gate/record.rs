@@ -6,6 +6,7 @@ use crate::{
     fhir::{Key, Node, Resource, ResourceError},
     label::{self, Labelled, Marks, Part},
     policy::Facts,
+    search::terms::Definition,
     statute::Labels,
 };
 use bytes::Bytes;
@@ -185,6 +186,27 @@ impl Released {
         references
             .filter_map(|reference| reference.target.local().cloned())
             .collect()
+    }
+
+    /// The same with less, as a search asked for; tagged as such where the requester may know that
+    /// more is there.
+    #[must_use]
+    pub fn trimmed(self, trim: &faces::Trim) -> Released {
+        let tagged = self.why.may_know;
+        let whole = Resource::ours(self.body.clone()).ok();
+        let left = whole.and_then(|whole| faces::trim(&whole, trim, tagged));
+        match left {
+            Some(left) => Released {
+                body: left.text().clone(),
+                ..self
+            },
+            None => self,
+        }
+    }
+
+    /// What it defines, where it is a value set or a code system: for a search that names it.
+    pub fn definition(&self) -> Option<Definition> {
+        Definition::of(&Resource::ours(self.body.clone()).ok()?)
     }
 
     /// Whether the same is shown of both, version and time aside.

@@ -50,10 +50,7 @@ pub fn rework<E>(
     let shown = reopen_shown(&released).ok_or(Unworkable::Conflict)?;
     let changed = change(&shown, released.stamp()).map_err(Unworkable::Refused)?;
     let is_partial = released.is_partial();
-    let resource = match is_partial {
-        false => changed,
-        true => merged(&whole, &shown, &changed).ok_or(Unworkable::Conflict)?,
-    };
+    let resource = merged(&whole, &shown, &changed, is_partial).ok_or(Unworkable::Conflict)?;
     Ok(Reworked {
         resource,
         is_partial,
@@ -61,8 +58,14 @@ pub fn rework<E>(
 }
 
 /// `whole` with what is different between `shown` and `changed`, member by member; `None` where a
-/// member changed that is shown in part only and is no list whose entries can be told apart.
-fn merged(whole: &Resource, shown: &Resource, changed: &Resource) -> Option<Resource> {
+/// member changed that is shown in part only and is no list whose entries can be told apart. What a
+/// reply adds to `meta` (labels) is not written back, where the change leaves `meta` alone.
+fn merged(
+    whole: &Resource,
+    shown: &Resource,
+    changed: &Resource,
+    is_partial: bool,
+) -> Option<Resource> {
     let mut members: Vec<Vec<u8>> = Vec::new();
     for member in whole.root().members() {
         let name = &*member.name;
@@ -75,6 +78,9 @@ fn merged(whole: &Resource, shown: &Resource, changed: &Resource) -> Option<Reso
         }
         let own = value(whole, &member.node);
         match (before, after) {
+            (_, after) if name == "meta" && !is_partial => {
+                members.extend(after.map(|(changed, after)| bytes(changed, after).to_vec()));
+            }
             (Some((at, before)), after) if value(at, &before.node) == own => {
                 members.extend(after.map(|(changed, after)| bytes(changed, after).to_vec()));
             }
@@ -99,9 +105,11 @@ fn merged(whole: &Resource, shown: &Resource, changed: &Resource) -> Option<Reso
     }
     for member in changed.root().members() {
         if whole.root().get(&member.name).is_none() {
-            if &*member.name == "meta" {
-                same(find(shown, "meta"), find(changed, "meta")).then_some(())?;
+            if &*member.name == "meta" && same(find(shown, "meta"), find(changed, "meta")) {
                 continue;
+            }
+            if &*member.name == "meta" && is_partial {
+                return None;
             }
             members.push(bytes(changed, member).to_vec());
         }
@@ -202,7 +210,7 @@ mod tests {
 
     fn merge(whole: &str, shown: &str, changed: &str) -> Option<String> {
         let of = |text: &str| Resource::ours(text.to_owned()).unwrap();
-        let merged = merged(&of(whole), &of(shown), &of(changed))?;
+        let merged = merged(&of(whole), &of(shown), &of(changed), true)?;
         Some(String::from_utf8(merged.text().to_vec()).unwrap())
     }
 

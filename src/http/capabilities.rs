@@ -9,6 +9,7 @@ use super::{
 use crate::{
     calendar::Clock,
     fhir::{CANONICAL, Kind, time},
+    interaction::patch::FORMATS,
     search::params::{self, ParamType},
     statute::writers::{Row, WRITERS},
 };
@@ -80,7 +81,7 @@ fn statement(served: &[&Route], base: &str, token: &str, clock: Clock) -> Value 
 
 fn patch_formats(served: &[&Route]) -> &'static [&'static str] {
     match served.iter().any(|row| row.act == Act::Patch) {
-        true => &["application/json-patch+json", "application/fhir+json"],
+        true => FORMATS,
         false => &[],
     }
 }
@@ -137,10 +138,17 @@ fn resource(served: &[&Route], kind: Kind) -> Value {
         params::of(kind)
             .iter()
             .filter(|param| param.code != params::SECURITY)
-            .filter(|param| !matches!(param.kind, ParamType::Number | ParamType::Quantity))
             .map(|param| json!({ "name": param.code, "type": param.kind.name() }))
+            .chain([json!({ "name": "_list", "type": "special" })])
+            .chain([json!({ "name": "_has", "type": "special" })])
             .collect()
     };
+    let references = params::of(kind)
+        .iter()
+        .filter(|param| param.kind == ParamType::Reference);
+    let includes: Vec<String> = references
+        .map(|param| format!("{}:{}", kind.name(), param.code))
+        .collect();
     let conditional = |code: &str| {
         let listed = |row: &&&Route| matches!(row.listed, Listed::Condition(on) if on == code);
         !closed && rows.iter().any(listed)
@@ -156,6 +164,8 @@ fn resource(served: &[&Route], kind: Kind) -> Value {
         "conditionalUpdate": conditional("update"),
         "conditionalDelete": if conditional("delete") { "single" } else { "not-supported" },
         "searchParam": searched,
+        "searchInclude": includes,
+        "searchRevInclude": ["Provenance:target"],
     });
     if let (false, Some(object)) = (operations.is_empty(), resource.as_object_mut()) {
         object.insert("operation".to_owned(), Value::Array(operations));

@@ -22,6 +22,11 @@ pub struct AtType(pub Kind);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AtRecord(pub Key);
 
+/// What `/fhir/{type}/{id}/{inner}` asks for: the compartment of a record, and one type in it or (`*`)
+/// all; what can't be is a ghost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AtCompartment(pub Key, pub Option<Kind>);
+
 /// The version of `/fhir/{type}/{id}/_history/{version}`; one that can't be is a ghost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AtVersion(pub Key, pub Id);
@@ -83,6 +88,20 @@ impl<S: Sync> FromRequestParts<S> for AtRecord {
         let id = segment(&parts.uri, 1).and_then(|id| Id::parse(&id));
         let id = id.ok_or(Failure::NotFound)?;
         Ok(AtRecord(Key { kind, id }))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for AtCompartment {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<AtCompartment, Failure> {
+        let AtRecord(of) = AtRecord::from_request_parts(parts, state).await?;
+        let name = segment(&parts.uri, 2).ok_or(Failure::NotFound)?;
+        let kind = match &*name {
+            "*" => None,
+            name => Some(Kind::named(name).ok_or(Failure::NotFound)?),
+        };
+        Ok(AtCompartment(of, kind))
     }
 }
 

@@ -4,7 +4,7 @@
 use super::{
     Failure,
     api::{Api, Asker, reply},
-    extract::{AtRecord, AtType, AtVersion, FormBody, JsonBody},
+    extract::{AtCompartment, AtRecord, AtType, AtVersion, FormBody, JsonBody},
     refused::Refusals,
     router::{Act, Mount},
     write,
@@ -12,7 +12,11 @@ use super::{
 use crate::{
     fhir::{Id, Key, Kind, Resource},
     interaction::{
-        Answer, Question, Refusal, address::Address, pairs, search::Handling, searchset::url,
+        Answer, Question, Refusal,
+        address::Address,
+        pairs,
+        search::{Handling, Within},
+        searchset::url,
     },
     operation::{self, evaluate::Described, validate},
     store::audit::Place,
@@ -40,6 +44,14 @@ pub fn mount(mount: Mount, api: &Api) -> Mount {
         .on(Act::HistorySystem, history_of_all, api.clone())
         .on(Act::SearchType, search, api.clone())
         .on(Act::SearchTypePost, search_by_form, api.clone())
+        .on(Act::SearchSystem, search_system, api.clone())
+        .on(Act::SearchSystemPost, search_system_by_form, api.clone())
+        .on(Act::SearchCompartment, search_compartment, api.clone())
+        .on(
+            Act::SearchCompartmentPost,
+            search_compartment_by_form,
+            api.clone(),
+        )
         .on(Act::Everything, everything, api.clone())
         .on(Act::Evaluate, evaluate, api.clone())
         .on(Act::Validate, validate_type, api.clone())
@@ -54,7 +66,7 @@ enum Asked {
     Vread(Key, Id),
     History(Key),
     HistoryOf(Option<Kind>),
-    Search(Kind),
+    Search(Within),
     Everything(Id),
     Evaluate,
 }
@@ -73,12 +85,21 @@ impl Asked {
             ["_history"] => Some(Asked::HistoryOf(None)),
             ["Consent", "$evaluate"] => Some(Asked::Evaluate),
             ["Patient", id, "$everything"] => Id::parse(id).map(Asked::Everything),
-            [kind] => Kind::named(kind).map(Asked::Search),
+            [""] => Some(Asked::Search(Within::System)),
+            [kind] => Kind::named(kind).map(|kind| Asked::Search(Within::Kind(kind))),
             [kind, "_history"] => Kind::named(kind).map(|kind| Asked::HistoryOf(Some(kind))),
             [kind, id] => key(kind, id).map(Asked::Read),
             [kind, id, "_history"] => key(kind, id).map(Asked::History),
             [kind, id, "_history", version] => {
                 Some(Asked::Vread(key(kind, id)?, Id::parse(version)?))
+            }
+            [kind, id, "*"] => {
+                let of = key(kind, id)?;
+                Some(Asked::Search(Within::Compartment(of, None)))
+            }
+            [kind, id, inner] => {
+                let (of, inner) = (key(kind, id)?, Kind::named(inner)?);
+                Some(Asked::Search(Within::Compartment(of, Some(inner))))
             }
             _ => None,
         }
@@ -91,7 +112,9 @@ impl Asked {
             Asked::History(_) => Act::HistoryInstance,
             Asked::HistoryOf(Some(_)) => Act::HistoryType,
             Asked::HistoryOf(None) => Act::HistorySystem,
-            Asked::Search(_) => Act::SearchType,
+            Asked::Search(Within::Kind(_)) => Act::SearchType,
+            Asked::Search(Within::System) => Act::SearchSystem,
+            Asked::Search(Within::Compartment(..)) => Act::SearchCompartment,
             Asked::Everything(_) => Act::Everything,
             Asked::Evaluate => Act::Evaluate,
         }
@@ -120,11 +143,11 @@ impl Asked {
                     .history_of_all(question, kind, pairs, handling)
                     .await
             }
-            Asked::Search(kind) if kind.name() == "AuditEvent" => {
+            Asked::Search(Within::Kind(kind)) if kind.name() == "AuditEvent" => {
                 let log = &parts.log;
                 service.search_audit_events(log, question, pairs).await
             }
-            Asked::Search(kind) => service.search(question, kind, pairs, handling).await,
+            Asked::Search(within) => service.search(question, &within, pairs, handling).await,
             Asked::Everything(id) => service.everything(question, id, pairs).await,
             Asked::Evaluate => {
                 let described = Described::from_pairs(pairs)?;
@@ -224,43 +247,100 @@ async fn history_of_all(
 
 async fn search(
     State(api): State<Api>,
-    at: AtType,
+    AtType(kind): AtType,
     uri: Uri,
     headers: HeaderMap,
     asker: Asker,
 ) -> Replied {
-    let query = uri.query().unwrap_or_default();
-    find(&api, at, query.as_bytes(), &headers, asker, Act::SearchType).await
+    let query = query_of(&uri, b"");
+    let within = Within::Kind(kind);
+    find(&api, within, &query, &headers, asker, Act::SearchType).await
 }
 
 async fn search_by_form(
     State(api): State<Api>,
-    at: AtType,
+    AtType(kind): AtType,
     uri: Uri,
     headers: HeaderMap,
     asker: Asker,
     FormBody(form): FormBody,
 ) -> Replied {
-    // Parameters may stand in both places; they are one query.
+    let query = query_of(&uri, &form);
+    let within = Within::Kind(kind);
+    find(&api, within, &query, &headers, asker, Act::SearchTypePost).await
+}
+
+async fn search_system(
+    State(api): State<Api>,
+    uri: Uri,
+    headers: HeaderMap,
+    asker: Asker,
+) -> Replied {
+    let query = query_of(&uri, b"");
+    let act = Act::SearchSystem;
+    find(&api, Within::System, &query, &headers, asker, act).await
+}
+
+async fn search_system_by_form(
+    State(api): State<Api>,
+    uri: Uri,
+    headers: HeaderMap,
+    asker: Asker,
+    FormBody(form): FormBody,
+) -> Replied {
+    let query = query_of(&uri, &form);
+    let act = Act::SearchSystemPost;
+    find(&api, Within::System, &query, &headers, asker, act).await
+}
+
+async fn search_compartment(
+    State(api): State<Api>,
+    AtCompartment(of, kind): AtCompartment,
+    uri: Uri,
+    headers: HeaderMap,
+    asker: Asker,
+) -> Replied {
+    let query = query_of(&uri, b"");
+    let within = Within::Compartment(of, kind);
+    let act = Act::SearchCompartment;
+    find(&api, within, &query, &headers, asker, act).await
+}
+
+async fn search_compartment_by_form(
+    State(api): State<Api>,
+    AtCompartment(of, kind): AtCompartment,
+    uri: Uri,
+    headers: HeaderMap,
+    asker: Asker,
+    FormBody(form): FormBody,
+) -> Replied {
+    let query = query_of(&uri, &form);
+    let within = Within::Compartment(of, kind);
+    let act = Act::SearchCompartmentPost;
+    find(&api, within, &query, &headers, asker, act).await
+}
+
+/// Parameters may stand in the address and in a form; they are one query.
+fn query_of(uri: &Uri, form: &[u8]) -> Vec<u8> {
     let mut query = uri.query().unwrap_or_default().as_bytes().to_vec();
     if !query.is_empty() && !form.is_empty() {
         query.push(b'&');
     }
-    query.extend_from_slice(&form);
-    find(&api, at, &query, &headers, asker, Act::SearchTypePost).await
+    query.extend_from_slice(form);
+    query
 }
 
 async fn find(
     api: &Api,
-    AtType(kind): AtType,
+    within: Within,
     query: &[u8],
     headers: &HeaderMap,
     asker: Asker,
     act: Act,
 ) -> Replied {
-    let target = format!("{}?{}", kind.name(), String::from_utf8_lossy(query));
+    let target = format!("{}?{}", within.path(), String::from_utf8_lossy(query));
     let question = asker.asks(act, target);
-    let answer = Asked::Search(kind)
+    let answer = Asked::Search(within)
         .answer(api, &question, &pairs(query), handling(headers))
         .await;
     Ok(reply(&question, answer))

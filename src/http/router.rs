@@ -22,6 +22,10 @@ pub enum Act {
     HistorySystem,
     SearchType,
     SearchTypePost,
+    SearchSystem,
+    SearchSystemPost,
+    SearchCompartment,
+    SearchCompartmentPost,
     Create,
     Update,
     UpdateWhere,
@@ -56,6 +60,8 @@ impl Act {
             Act::HistoryType => "history-type",
             Act::HistorySystem => "history-system",
             Act::SearchType | Act::SearchTypePost => "search-type",
+            Act::SearchSystem | Act::SearchSystemPost => "search-system",
+            Act::SearchCompartment | Act::SearchCompartmentPost => "search-compartment",
             Act::Create => "create",
             Act::Update | Act::UpdateWhere => "update",
             Act::Patch | Act::PatchWhere => "patch",
@@ -196,10 +202,11 @@ const fn open(verb: Verb, path: &'static str, act: Act, area: Area) -> Route {
 }
 
 use Area::{Auth, Fhir, Operations};
-use Listed::{Condition, Operation, System, Type};
+use Listed::{Condition, Nowhere, Operation, System, Type};
 use Verb::{Delete, Get, Patch, Post, Put};
 
 const BUNDLES: &[&str] = &["batch", "transaction"];
+const SYSTEM: &[&str] = &["search-system"];
 
 /// The table. A row that has no handler yet is not served and not listed.
 #[rustfmt::skip]
@@ -212,6 +219,11 @@ pub const ROUTES: &[Route] = &[
     fhir(Get,  "/fhir/_history",                  Act::HistorySystem,  System(&["history-system"]), Types::None),
     fhir(Get,  "/fhir/{type}",                    Act::SearchType,     Type("search-type"),     Types::All),
     fhir(Post, "/fhir/{type}/_search",            Act::SearchTypePost, Type("search-type"),     Types::All),
+    fhir(Get,  "/fhir",                           Act::SearchSystem,   System(SYSTEM),       Types::None),
+    fhir(Get,  "/fhir/",                          Act::SearchSystem,   System(SYSTEM),       Types::None),
+    fhir(Post, "/fhir/_search",                   Act::SearchSystemPost, System(SYSTEM),       Types::None),
+    fhir(Get,  "/fhir/{type}/{id}/{inner}",       Act::SearchCompartment, Nowhere,              Types::None),
+    fhir(Post, "/fhir/{type}/{id}/{inner}/_search", Act::SearchCompartmentPost, Nowhere,        Types::None),
     fhir(Post, "/fhir/{type}",                    Act::Create,         Type("create"),          Types::All),
     fhir(Get,  "/fhir/{type}/{id}",               Act::Read,           Type("read"),            Types::All),
     fhir(Put,  "/fhir/{type}/{id}",               Act::Update,         Type("update"),          Types::All),

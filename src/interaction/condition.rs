@@ -19,14 +19,14 @@ impl<S: Store, J: Journal> Service<S, J> {
         pairs: &[(String, String)],
     ) -> Result<Vec<Key>, Refusal> {
         let case = &question.case;
-        let plan = self.condition(question, kind, pairs)?;
+        let plan = self.condition(question, kind, pairs).await?;
         let page = self.store.search(case, self.settings, &plan, None).await?;
         let released = release_all(page.matches, case, self.settings, &page.standing);
         Ok(released.iter().map(|found| found.key().clone()).collect())
     }
 
     /// A condition as a plan: what shapes an answer does not count, and at least one filter must.
-    pub(crate) fn condition(
+    pub(crate) async fn condition(
         &self,
         question: &Question,
         kind: Kind,
@@ -45,6 +45,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         if plan.filters.is_empty() {
             return Err(invalid("a condition needs a search parameter that narrows"));
         }
+        self.define(&question.case, &mut plan).await?;
         plan.include.clear();
         plan.revinclude.clear();
         plan.sort.clear();

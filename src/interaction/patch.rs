@@ -1,11 +1,16 @@
 //! patch: <https://hl7.org/fhir/R4/http.html#patch>, also on a condition.
 
-use super::{Answer, Question, Refusal, Service, change::allowed, write::Return};
+use super::{
+    Answer, Question, Refusal, Service,
+    change::allowed,
+    write::{Return, unreadable},
+};
 use crate::{
     fhir::{
         Key, Kind, Resource,
         json::Limits,
         outcome::{Issue, IssueType},
+        patch::{self, PatchError},
     },
     gate::Journal,
     scope::Actions,
@@ -22,14 +27,38 @@ pub enum Patch {
     FhirPath(Bytes),
 }
 
+/// The media types of patches.
+pub const FORMATS: &[&str] = &["application/json-patch+json", "application/fhir+json"];
+
 impl Patch {
     /// What the patch makes of a resource.
-    pub fn apply(&self, resource: &Resource, _limits: Limits) -> Result<Resource, Refusal> {
-        let _ = resource;
-        Err(Refusal::Unprocessable(vec![Issue::new(
-            IssueType::NotSupported,
-            "patches are not supported yet",
-        )]))
+    pub fn apply(&self, resource: &Resource, limits: Limits) -> Result<Resource, Refusal> {
+        match self {
+            Patch::Json(patch) => patch::json(resource, patch).map_err(refused),
+            Patch::FhirPath(patch) => {
+                let patch = Resource::parse(patch.clone(), limits).map_err(unreadable)?;
+                patch::fhirpath(resource, &patch).map_err(refused)
+            }
+        }
+    }
+}
+
+/// A patch that can't be read is 400; one that can't be made on this record, or whose test does not
+/// hold, is 422 (<https://hl7.org/fhir/R4/http.html#patch>).
+fn refused(error: PatchError) -> Refusal {
+    let issue = |kind| vec![Issue::new(kind, error.to_string())];
+    match error {
+        PatchError::Json(_)
+        | PatchError::List
+        | PatchError::Form { .. }
+        | PatchError::Expression { .. }
+        | PatchError::Evaluation { .. } => Refusal::Invalid(issue(IssueType::Structure)),
+        PatchError::Operations | PatchError::Size { .. } => Refusal::TooLarge,
+        PatchError::Hidden { .. } => Refusal::Conflict,
+        PatchError::Many { .. }
+        | PatchError::Missing { .. }
+        | PatchError::Test { .. }
+        | PatchError::Resource(_) => Refusal::Unprocessable(issue(IssueType::BusinessRule)),
     }
 }
 

@@ -5,18 +5,23 @@ use super::{
     searchset::{Bundle, Mode, url},
 };
 use crate::{
+    faces::Trim,
     fhir::{
-        Kind,
+        Key, Kind, Kinds,
         outcome::{Issue, IssueType},
     },
     gate::{Disclosure, Journal, Released, disclose},
+    policy::Case,
     scope::Actions,
     search::{
-        params::ParamType,
         plan::{CURSOR, ParseOptions, Plan, Summary},
+        terms::{Library, Need, Unclear},
     },
     store::Store,
 };
+
+/// Most definitions that one search is worked out from.
+const DEFINITIONS: usize = 50;
 
 /// How unknown parameters are handled (`Prefer: handling`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,23 +32,52 @@ pub enum Handling {
     Lenient,
 }
 
+/// Where is searched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Within {
+    /// One type.
+    Kind(Kind),
+    /// Several types, or all.
+    System,
+    /// What is in the compartment of a record, of one type or of all.
+    Compartment(Key, Option<Kind>),
+}
+
+impl Within {
+    /// Its path below the base.
+    pub fn path(&self) -> String {
+        match self {
+            Within::Kind(kind) => kind.name().to_owned(),
+            Within::System => String::new(),
+            Within::Compartment(key, kind) => {
+                format!("{key}/{}", kind.map_or("*", Kind::name))
+            }
+        }
+    }
+
+    fn kind(&self) -> Option<Kind> {
+        match self {
+            Within::Kind(kind) => Some(*kind),
+            Within::System => None,
+            Within::Compartment(_, kind) => *kind,
+        }
+    }
+}
+
 impl<S: Store, J: Journal> Service<S, J> {
-    /// The records of a type that match, as one page.
+    /// The records that match, as one page.
     pub async fn search(
         &self,
         question: &Question,
-        kind: Kind,
+        within: &Within,
         pairs: &[(String, String)],
         handling: Handling,
     ) -> Result<Answer, Refusal> {
         let case = &question.case;
-        if !case.scopes.allows(kind, Actions::SEARCH) {
-            return Err(Refusal::Forbidden(
-                "the token's scope does not cover this search",
-            ));
-        }
-        let plan = self.plan(kind, pairs, handling)?;
-        let query = url("", kind.name(), &plan.used);
+        let mut plan = self.plan(case, within, pairs, handling)?;
+        self.define(case, &mut plan).await?;
+        let path = within.path();
+        let query = url("", &path, &plan.used);
         let from = match &plan.cursor {
             None => None,
             Some(cursor) => match self.cursors.open_cursor(case, &query, cursor) {
@@ -59,14 +93,17 @@ impl<S: Store, J: Journal> Service<S, J> {
             .store
             .search(case, self.settings, &plan, from.as_ref())
             .await?;
-        let mut links = vec![("self", url(&self.base, kind.name(), &plan.used))];
+        let mut links = vec![("self", url(&self.base, &path, &plan.used))];
         if let Some(next) = &page.next {
             let mut pairs = plan.used.clone();
             pairs.push((CURSOR.to_owned(), self.cursors.seal(case, &query, next)));
-            links.push(("next", url(&self.base, kind.name(), &pairs)));
+            links.push(("next", url(&self.base, &path, &pairs)));
         }
+        let (of_matches, of_others) = trims(&plan);
         let matches = release_all(page.matches, case, self.settings, &page.standing);
+        let matches = trimmed(matches, of_matches.as_ref());
         let included = release_all(page.included, case, self.settings, &page.standing);
+        let included = trimmed(included, of_others.as_ref());
         let mut bundle = Bundle::searchset(&self.base, page.total, &links);
         for disclosure in self.disclosed(question, matches).await? {
             bundle.add(&disclosure, Mode::Match);
@@ -99,38 +136,123 @@ impl<S: Store, J: Journal> Service<S, J> {
 
     fn plan(
         &self,
-        kind: Kind,
+        case: &Case,
+        within: &Within,
         pairs: &[(String, String)],
         handling: Handling,
     ) -> Result<Plan, Refusal> {
+        const UNCOVERED: Refusal =
+            Refusal::Forbidden("the token's scope does not cover this search");
+        let covered = case.scopes.kinds(Actions::SEARCH);
+        let kind = within.kind();
+        if kind.is_some_and(|kind| !covered.has(kind)) || covered.is_empty() {
+            return Err(UNCOVERED);
+        }
         let options = ParseOptions {
             lenient: handling == Handling::Lenient,
             count_max: self.count_max,
             base: Some(&self.base),
             ..ParseOptions::default()
         };
-        let plan = Plan::parse(Some(kind), pairs, options).map_err(Refusal::Invalid)?;
-        let unsupported =
-            |text: &str| Refusal::Invalid(vec![Issue::new(IssueType::NotSupported, text)]);
-        if plan.sort.len() > 1 {
-            return Err(unsupported(
-                "_sort by more than one parameter is not supported",
-            ));
+        let mut plan = Plan::parse(kind, pairs, options).map_err(Refusal::Invalid)?;
+        if plan.kinds == Kinds::ALL {
+            plan.kinds = covered;
+        } else if !plan.kinds.without(covered).is_empty() {
+            return Err(UNCOVERED);
         }
-        if plan
-            .sort
-            .iter()
-            .any(|key| key.param.kind == ParamType::Reference)
-        {
-            return Err(unsupported("_sort by a reference is not supported"));
-        }
-        if !plan.elements.is_empty() {
-            return Err(unsupported("_elements is not supported"));
-        }
-        if !matches!(plan.summary, None | Some(Summary::Count | Summary::False)) {
-            return Err(unsupported("_summary is supported as count and false"));
+        if let Within::Compartment(key, _) = within {
+            // A type that has no compartment is no route: a ghost.
+            if !plan.within(key.kind, &key.id) {
+                return Err(Refusal::NotFound);
+            }
         }
         Ok(plan)
+    }
+
+    /// Puts codes in the place of the value sets and code systems that a search names: those stored
+    /// here that the requester may read.
+    pub(crate) async fn define(&self, case: &Case, plan: &mut Plan) -> Result<(), Refusal> {
+        let mut library = Library::default();
+        loop {
+            let need = match plan.define(&library) {
+                Ok(()) => return Ok(()),
+                Err(Unclear::Because(text)) => {
+                    let issue = Issue::new(IssueType::NotSupported, text);
+                    return Err(Refusal::Invalid(vec![issue]));
+                }
+                Err(Unclear::Needs(need)) => need,
+            };
+            if library.len() >= DEFINITIONS {
+                let text = "the value set is made of too many others";
+                let issue = Issue::new(IssueType::TooLong, text);
+                return Err(Refusal::Invalid(vec![issue]));
+            }
+            let found = self.definition(case, &need).await?;
+            library.put(need, found);
+        }
+    }
+
+    async fn definition(
+        &self,
+        case: &Case,
+        need: &Need,
+    ) -> Result<Option<crate::search::terms::Definition>, Refusal> {
+        let (kind, name) = match need {
+            Need::ValueSet(name) => ("ValueSet", name),
+            Need::CodeSystem(name) => ("CodeSystem", name),
+        };
+        let Some(kind) = Kind::named(kind) else {
+            return Ok(None);
+        };
+        let (url, version) = match name.split_once('|') {
+            Some((url, version)) => (url, Some(version)),
+            None => (&**name, None),
+        };
+        let escape = |text: &str| {
+            let mut out = String::new();
+            for char in text.chars() {
+                if ",$|\\".contains(char) {
+                    out.push('\\');
+                }
+                out.push(char);
+            }
+            out
+        };
+        let mut pairs = match name.strip_prefix(&format!("{}/", kind.name())) {
+            Some(id) => vec![("_id".to_owned(), escape(id))],
+            None => vec![("url".to_owned(), escape(url))],
+        };
+        pairs.extend(version.map(|version| ("version".to_owned(), escape(version))));
+        // Of several versions the newest, as it was written here.
+        pairs.push(("_sort".to_owned(), "-_lastUpdated".to_owned()));
+        pairs.push(("_count".to_owned(), "1".to_owned()));
+        let options = ParseOptions::default();
+        let plan = Plan::parse(Some(kind), &pairs, options).map_err(Refusal::Invalid)?;
+        let page = self.store.search(case, self.settings, &plan, None).await?;
+        let found = release_all(page.matches, case, self.settings, &page.standing);
+        Ok(found.first().and_then(Released::definition))
+    }
+}
+
+/// What is left out of the matches, and of what comes along.
+fn trims(plan: &Plan) -> (Option<Trim>, Option<Trim>) {
+    let summary = match plan.summary {
+        Some(Summary::True) => Some(Trim::Summary),
+        Some(Summary::Text) => Some(Trim::Text),
+        Some(Summary::Data) => Some(Trim::Data),
+        Some(Summary::Count | Summary::False) | None => None,
+    };
+    let elements = (!plan.elements.is_empty()).then(|| Trim::Elements(plan.elements.clone()));
+    (elements.or_else(|| summary.clone()), summary)
+}
+
+fn trimmed(released: Vec<Released>, trim: Option<&Trim>) -> Vec<Released> {
+    match trim {
+        None => released,
+        Some(trim) => {
+            let released = released.into_iter();
+            released.map(|one| one.trimmed(trim)).collect()
+        }
     }
 }
 

@@ -265,7 +265,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         let Some((kind, pairs)) = address.and_then(|address| address.condition()) else {
             return Err(Refusal::PreconditionFailed);
         };
-        let plan = self.condition(question, kind, &pairs)?;
+        let plan = self.condition(question, kind, &pairs).await?;
         let mut found = self.matches(question, kind, &pairs).await?;
         let written: HashSet<&Key> = places.iter().filter_map(Place::writes).collect();
         found.retain(|key| !written.contains(key));

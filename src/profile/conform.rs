@@ -5,13 +5,16 @@
 use super::{
     CheckLimits, Profiles,
     definition::{Definition, Rule, TypeRule, equals, has_pattern},
+    invariant,
     place::At,
     reference,
 };
 use crate::fhir::{
     Node,
+    fhirpath::Type,
     json::{Member, Value},
     outcome::{Issue, IssueType},
+    schema::{SCHEMA, Shape},
 };
 
 /// Profiles within profiles; deeper than any that exist.
@@ -32,8 +35,7 @@ pub(super) fn conform(
         nested: NESTED,
         issues: Vec::new(),
     };
-    check.children(node, &definition.root, at);
-    check.constraints(node, &definition.root, at);
+    check.whole(node, definition, at);
     check.issues
 }
 
@@ -64,9 +66,9 @@ impl<'p> Conform<'p> {
         }
     }
 
-    fn remark(&mut self, text: &str, at: &At) {
+    fn remark(&mut self, kind: IssueType, text: &str, at: &At) {
         if self.limits.remarks && self.issues.len() < self.limits.issues {
-            let issue = Issue::at(IssueType::NotSupported, text, at.words());
+            let issue = Issue::at(kind, text, at.words());
             self.issues.push(issue.as_warning());
         }
     }
@@ -84,7 +86,7 @@ impl<'p> Conform<'p> {
             nested: self.nested,
             issues: Vec::new(),
         };
-        check.value(item, rule, &At::root(""));
+        check.value(item, rule, Type::Unknown, &At::root(""));
         check.issues.is_empty()
     }
 
@@ -111,8 +113,7 @@ impl<'p> Conform<'p> {
                 nested,
                 issues: Vec::new(),
             };
-            check.children(node, &definition.root, &At::root(""));
-            check.constraints(node, &definition.root, &At::root(""));
+            check.whole(node, definition, &At::root(""));
             if check.issues.is_empty() {
                 return Some(true);
             }
@@ -120,25 +121,34 @@ impl<'p> Conform<'p> {
         known.then_some(false)
     }
 
-    fn children(&mut self, node: &Node, rule: &Rule, at: &At) {
+    /// A value against a whole profile.
+    fn whole(&mut self, node: &Node, definition: &Definition, at: &At) {
+        let kind = named(&definition.kind);
+        self.children(node, &definition.root, kind, at);
+        self.constraints(node, &definition.root, kind, at);
+    }
+
+    fn children(&mut self, node: &Node, rule: &Rule, kind: Type, at: &At) {
         for child in &rule.children {
-            self.child(node, child, at);
+            self.child(node, child, kind, at);
         }
     }
 
-    fn child(&mut self, node: &Node, rule: &Rule, at: &At) {
+    fn child(&mut self, node: &Node, rule: &Rule, holder: Type, at: &At) {
         let items = items(node, &rule.name);
         let plain = rule.name.strip_suffix("[x]").unwrap_or(&rule.name);
         self.count(rule, items.len(), &at.name(plain));
         for item in &items {
             let member = at.name(item.name);
             match item.number {
-                Some(number) => self.value(*item, rule, &member.item(number)),
-                None => self.value(*item, rule, &member),
+                Some(number) => {
+                    self.value(*item, rule, kind_of(holder, *item), &member.item(number));
+                }
+                None => self.value(*item, rule, kind_of(holder, *item), &member),
             }
         }
         if !rule.slices.is_empty() {
-            self.slices(&items, rule, at);
+            self.slices(&items, rule, holder, at);
         }
     }
 
@@ -162,7 +172,7 @@ impl<'p> Conform<'p> {
         }
     }
 
-    fn slices(&mut self, items: &[Item<'_>], rule: &Rule, at: &At) {
+    fn slices(&mut self, items: &[Item<'_>], rule: &Rule, holder: Type, at: &At) {
         let plain = rule.name.strip_suffix("[x]").unwrap_or(&rule.name);
         let mut counts = vec![0_usize; rule.slices.len()];
         let mut unsure = false;
@@ -176,7 +186,7 @@ impl<'p> Conform<'p> {
                     Some(true) => {
                         *count += 1;
                         taken = true;
-                        self.value(*item, slice, place);
+                        self.value(*item, slice, kind_of(holder, *item), place);
                         break;
                     }
                     Some(false) => {}
@@ -191,7 +201,11 @@ impl<'p> Conform<'p> {
         }
         let here = at.name(plain);
         if unsure {
-            self.remark("can't be told to a slice of the profile", &here);
+            self.remark(
+                IssueType::NotSupported,
+                "can't be told to a slice of the profile",
+                &here,
+            );
         } else {
             for (slice, count) in rule.slices.iter().zip(counts) {
                 self.count(slice, count, &here);
@@ -200,10 +214,10 @@ impl<'p> Conform<'p> {
     }
 
     /// One value of an element.
-    fn value(&mut self, item: Item<'_>, rule: &Rule, at: &At) {
-        if let Some(kind) = choice_kind(item.name, &rule.name)
+    fn value(&mut self, item: Item<'_>, rule: &Rule, kind: Type, at: &At) {
+        if let Some(choice) = choice_kind(item.name, &rule.name)
             && !rule.types.is_empty()
-            && !rule.types.iter().any(|of| capital(&of.code) == kind)
+            && !rule.types.iter().any(|of| capital(&of.code) == choice)
         {
             self.say(
                 IssueType::Structure,
@@ -233,8 +247,8 @@ impl<'p> Conform<'p> {
             self.bound(node, set, at);
         }
         self.types(node, rule, at);
-        self.children(node, rule, at);
-        self.constraints(node, rule, at);
+        self.children(node, rule, kind, at);
+        self.constraints(node, rule, kind, at);
     }
 
     fn bound(&mut self, node: &Node, set: &str, at: &At) {
@@ -246,7 +260,11 @@ impl<'p> Conform<'p> {
                 let text = format!("must be of the value set {name}");
                 self.say(IssueType::CodeInvalid, text, at);
             }
-            None => self.remark("the value set of the profile is not known here", at),
+            None => self.remark(
+                IssueType::NotSupported,
+                "the value set of the profile is not known here",
+                at,
+            ),
         }
     }
 
@@ -265,7 +283,11 @@ impl<'p> Conform<'p> {
                     let text = "does not keep to a profile that the profile requires here";
                     self.say(IssueType::Value, text, at);
                 }
-                None => self.remark("a profile that is required here is not known", at),
+                None => self.remark(
+                    IssueType::NotSupported,
+                    "a profile that is required here is not known",
+                    at,
+                ),
             }
         }
         let targets = rule.types.iter().flat_map(|of| &of.targets);
@@ -287,12 +309,59 @@ impl<'p> Conform<'p> {
         }
     }
 
-    #[expect(
-        clippy::unused_self,
-        clippy::needless_pass_by_ref_mut,
-        reason = "until constraints are evaluated"
-    )]
-    fn constraints(&mut self, _node: &Node, _rule: &Rule, _at: &At) {}
+    fn constraints(&mut self, node: &Node, rule: &Rule, kind: Type, at: &At) {
+        for constraint in &rule.constraints {
+            if !constraint.error && !self.limits.remarks {
+                continue;
+            }
+            let value = invariant::Value {
+                node,
+                extra: None,
+                kind,
+                resource: self.root,
+                root: self.root,
+            };
+            match constraint.condition.holds(value) {
+                Some(true) => {}
+                Some(false) => {
+                    let text = format!("{}: {}", constraint.key, constraint.human);
+                    if constraint.error {
+                        self.say(IssueType::Invariant, text, at);
+                    } else {
+                        self.remark(IssueType::Invariant, &text, at);
+                    }
+                }
+                None => {
+                    let text = format!("{}: can't be evaluated here", constraint.key);
+                    self.remark(IssueType::NotSupported, &text, at);
+                }
+            }
+        }
+    }
+}
+
+/// The type of an item of an element of a type, where the definitions know it.
+fn kind_of(holder: Type, item: Item<'_>) -> Type {
+    let Type::Complex(owner) = holder else {
+        return Type::Unknown;
+    };
+    match SCHEMA
+        .element(owner, item.name)
+        .map(|element| element.shape)
+    {
+        Some(Shape::Primitive(name)) => Type::Primitive(name),
+        Some(Shape::Complex(id) | Shape::Reference(id, _)) => Type::Complex(id),
+        Some(Shape::Resource) => {
+            let kind = item.node.and_then(|node| node.text("resourceType"));
+            named(kind.unwrap_or_default())
+        }
+        None => Type::Unknown,
+    }
+}
+
+/// A type by its name.
+fn named(name: &str) -> Type {
+    SCHEMA.named(name).map_or(Type::Unknown, Type::Complex)
 }
 
 /// The values of an element by its name in a path: a choice by any of its names, a primitive also where

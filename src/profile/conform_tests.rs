@@ -125,7 +125,8 @@ fn an_extension_of_ours_keeps_to_its_definition() {
             remarks: true,
             ..CheckLimits::default()
         };
-        let issues = crate::profile::check(&resource, limits);
+        let mut issues = crate::profile::check(&resource, limits);
+        issues.retain(Issue::is_error);
         let words = |issue: Issue| format!("{}: {}", issue.expression.unwrap(), issue.text);
         issues.into_iter().map(words).collect::<Vec<_>>()
     };
@@ -316,4 +317,33 @@ fn profiles_that_a_resource_claims_are_checked_too() {
     assert!(!unknown.is_empty() && !unknown.iter().any(Issue::is_error));
     let other = of("http://hl7.org/fhir/StructureDefinition/actualgroup");
     assert!(other.iter().any(Issue::is_error));
+}
+
+#[test]
+fn constraints_of_a_profile_are_held() {
+    let profiles = profile(
+        "Observation",
+        r#"{"id":"Observation","constraint":[{"key":"x-1","severity":"error","expression":"value.exists()","human":"a value"}]},
+        {"id":"Observation.value[x]","constraint":[{"key":"x-2","severity":"error","expression":"($this as Quantity).value > 1","human":"more than one"},
+        {"key":"x-3","severity":"warning","expression":"unit.exists()","human":"a unit"},{"key":"x-4","severity":"error","expression":"((","human":"no FHIRPath"}]}"#,
+    );
+    let told = |inner: &str| {
+        told(
+            &profiles,
+            "http://x/p",
+            &format!(r#"{{"resourceType":"Observation"{inner}}}"#),
+        )
+    };
+    assert_eq!(told(""), ["Observation: x-1: a value"]);
+    let at = "Observation.valueQuantity";
+    let four = format!("{at}: x-4: can't be evaluated here");
+    assert_eq!(
+        told(r#","valueQuantity":{"value":1}"#),
+        [
+            format!("{at}: x-2: more than one"),
+            format!("{at}: x-3: a unit"),
+            four.clone()
+        ]
+    );
+    assert_eq!(told(r#","valueQuantity":{"value":2,"unit":"x"}"#), [four]);
 }

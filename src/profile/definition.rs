@@ -1,6 +1,7 @@
 //! Profiles as trees of rules, from the differentials of StructureDefinitions
 //! (<https://hl7.org/fhir/R4/profiling.html>). A derived profile is laid over what it derives from.
 
+use super::invariant::Condition;
 use crate::fhir::{Kind, Node, json::Value};
 
 /// The base of HL7's own definitions.
@@ -55,14 +56,10 @@ pub(super) struct TypeRule {
 
 /// An invariant of a profile.
 #[derive(Debug, Clone)]
-#[expect(
-    dead_code,
-    reason = "kept until there is something to evaluate it with"
-)]
 pub(super) struct Constraint {
     pub(super) key: Box<str>,
     pub(super) error: bool,
-    pub(super) expression: Box<str>,
+    pub(super) condition: Condition,
     pub(super) human: Box<str>,
 }
 
@@ -200,7 +197,7 @@ impl Rule {
                 self.constraints.push(Constraint {
                     key: key.into(),
                     error: constraint.text("severity") != Some("warning"),
-                    expression: expression.into(),
+                    condition: Condition::new(expression),
                     human: constraint.text("human").unwrap_or_default().into(),
                 });
             }

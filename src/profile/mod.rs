@@ -3,6 +3,7 @@
 mod binding;
 mod conform;
 mod definition;
+mod invariant;
 mod narrative;
 mod place;
 mod primitive;

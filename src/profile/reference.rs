@@ -6,7 +6,7 @@ use crate::fhir::{
     json::Value,
     outcome::{Issue, IssueType},
 };
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// What a reference's text says of the type of its target.
 enum Named<'n> {
@@ -20,13 +20,13 @@ enum Named<'n> {
     Silent,
 }
 
-fn named<'n>(node: &'n Node, root: &'n Node) -> Named<'n> {
+fn named<'n>(node: &'n Node, find: impl Fn(&str) -> Option<&'n Node>) -> Named<'n> {
     let Some(text) = node.text("reference") else {
         return Named::Silent;
     };
     match Target::parse(text, None) {
         Target::Local(key) => Named::Kind(key.kind.name()),
-        Target::Contained(id) => match contained_node(root, &id) {
+        Target::Contained(id) => match find(&id) {
             Some(node) => node.text("resourceType").map_or(Named::Silent, Named::Kind),
             None => Named::Missing,
         },
@@ -55,10 +55,22 @@ fn named<'n>(node: &'n Node, root: &'n Node) -> Named<'n> {
 
 /// The type that a reference points at, as far as its text says.
 pub(super) fn kind<'n>(node: &'n Node, root: &'n Node) -> Option<&'n str> {
-    match named(node, root) {
+    match named(node, |id| contained_node(root, id)) {
         Named::Kind(kind) => Some(kind),
         _ => None,
     }
+}
+
+/// Contained resources by their id: each reference to one is looked up, not searched for.
+pub(super) type Contained<'n> = HashMap<&'n str, &'n Node>;
+
+/// The contained resources of a resource.
+pub(super) fn contained(root: &Node) -> Contained<'_> {
+    let contained = root.get("contained").map(Node::items).unwrap_or_default();
+    let named = contained.iter().rev();
+    named
+        .filter_map(|node| Some((node.text("id")?, node)))
+        .collect()
 }
 
 /// The contained resource of that id; the container itself for an empty one.
@@ -72,7 +84,12 @@ pub(super) fn contained_node<'n>(root: &'n Node, id: &str) -> Option<&'n Node> {
 
 /// Whether a reference names a type that its element doesn't allow. A reference that names none is left
 /// to those who resolve it.
-pub(super) fn fault(node: &Node, targets: &str, root: &Node) -> Option<Fault> {
+pub(super) fn fault(
+    node: &Node,
+    targets: &str,
+    root: &Node,
+    contained: &Contained<'_>,
+) -> Option<Fault> {
     let allowed = |kind: &str| targets == "*" || targets.split(',').any(|target| target == kind);
     let fault = |kind, text| Some(Fault { kind, text });
     let wrong = "refers to a type that this element does not allow";
@@ -80,7 +97,11 @@ pub(super) fn fault(node: &Node, targets: &str, root: &Node) -> Option<Fault> {
     if stated.is_some_and(|kind| !allowed(kind)) {
         return fault(IssueType::Value, wrong);
     }
-    match named(node, root) {
+    let find = |id: &str| match id {
+        "" => Some(root),
+        id => contained.get(id).copied(),
+    };
+    match named(node, find) {
         Named::Kind(kind) if !allowed(kind) => fault(IssueType::Value, wrong),
         Named::Unknown => fault(
             IssueType::Value,

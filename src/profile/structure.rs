@@ -2,13 +2,20 @@
 //! formats, reference targets, required bindings, invariants. One pass over the tree; every problem
 //! is told, with its FHIRPath.
 
-use super::{PROFILES, binding, conform, narrative, place::At, primitive, reference};
+use super::{
+    PROFILES, binding, conform, invariant, narrative,
+    place::At,
+    primitive,
+    reference::{self, Contained},
+};
 use crate::fhir::{
     EXTENSION, Kind, Node, Resource,
+    fhirpath::Type,
     json::{Member, Value},
     outcome::{Issue, IssueType},
     schema::{Element, Owner, OwnerId, SCHEMA, Shape},
 };
+use std::mem;
 
 /// What is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,6 +58,8 @@ impl Default for CheckLimits {
 /// types, never values.
 pub fn check(resource: &Resource, limits: CheckLimits) -> Vec<Issue> {
     let mut walk = Walk {
+        resource: resource.root(),
+        contained: Contained::new(),
         limits,
         acted_on: ACTED_ON.contains(&resource.kind().name()),
         issues: Vec::new(),
@@ -76,13 +85,17 @@ const ACTED_ON: [&str; 9] = [
     "Task",
 ];
 
-struct Walk {
+struct Walk<'n> {
+    /// The resource that is looked at; a contained one is one of its own.
+    resource: &'n Node,
+    /// What the resource at the root of this one contains.
+    contained: Contained<'n>,
     limits: CheckLimits,
     acted_on: bool,
     issues: Vec<Issue>,
 }
 
-impl Walk {
+impl<'n> Walk<'n> {
     fn say(&mut self, kind: IssueType, text: impl Into<String>, at: &At) {
         if self.issues.len() < self.limits.issues {
             self.issues.push(Issue::at(kind, text, at.words()));
@@ -100,7 +113,7 @@ impl Walk {
     }
 
     /// A whole resource; `holder` is the one that contains it.
-    fn resource(&mut self, node: &Node, at: &At, holder: Option<&Node>) {
+    fn resource(&mut self, node: &'n Node, at: &At, holder: Option<&'n Node>) {
         if !matches!(node.value, Value::Object(_)) {
             return self.say(IssueType::Structure, "must be a resource", at);
         }
@@ -109,7 +122,25 @@ impl Walk {
             let text = "resourceType is missing or not a type of FHIR R4";
             return self.say(IssueType::Structure, text, at);
         };
+        let outer = mem::replace(&mut self.resource, node);
+        let around = match holder {
+            None => Some(mem::replace(
+                &mut self.contained,
+                reference::contained(node),
+            )),
+            Some(_) => None,
+        };
         self.object(node, owner, at, holder.unwrap_or(node), Place::of(holder));
+        self.resource = outer;
+        if let Some(around) = around {
+            self.contained = around;
+        }
+        if self.limits.remarks && holder.is_none() && node.at(&["text", "div"]).is_none() {
+            let text = "dom-6: A resource should have narrative for robust management";
+            if SCHEMA.element(owner, "text").is_some() {
+                self.tell(Issue::at(IssueType::Invariant, text, at.words()).as_warning());
+            }
+        }
         if holder.is_none() && self.strict() && node.get("contained").is_some() {
             for issue in reference::contained_faults(node, &at.words()) {
                 self.tell(issue);
@@ -117,10 +148,12 @@ impl Walk {
         }
     }
 
-    fn object(&mut self, node: &Node, owner: OwnerId, at: &At, root: &Node, place: Place) {
-        let Some(owner) = SCHEMA.owner(owner) else {
+    fn object(&mut self, node: &'n Node, owner: OwnerId, at: &At, root: &'n Node, place: Place) {
+        let id = owner;
+        let Some(owner) = SCHEMA.owner(id) else {
             return;
         };
+        let before = self.issues.len();
         let members = node.members();
         let content = members.iter().any(|m| &*m.name != "resourceType");
         if !content && place == Place::Inside {
@@ -154,12 +187,77 @@ impl Walk {
                 let text = "a contained resource must not contain others";
                 self.say(IssueType::Structure, text, &here);
             } else {
+                let before = self.issues.len();
                 self.member(member, element, node, &here, root);
+                if self.issues.len() == before {
+                    self.hold_element(id, element, &member.node, &here, root);
+                }
             }
         }
         self.required(node, owner, &choices, at);
         if owner.name == "Extension" {
             self.extension(node, !choices.is_empty(), at, root);
+        }
+        if self.issues.len() == before {
+            self.hold(invariant::of_type(id), node, Type::Complex(id), at, root);
+        }
+    }
+
+    /// The invariants of an element, of each of its values.
+    fn hold_element(
+        &mut self,
+        owner: OwnerId,
+        element: &Element,
+        node: &'n Node,
+        at: &At,
+        root: &'n Node,
+    ) {
+        let kind = match element.shape {
+            Shape::Primitive(name) => Type::Primitive(name),
+            Shape::Complex(id) | Shape::Reference(id, _) => Type::Complex(id),
+            Shape::Resource => Type::Unknown,
+        };
+        for rule in invariant::of_element(owner, element) {
+            for (number, item) in node.each().iter().enumerate() {
+                let rules = std::iter::once(rule);
+                if element.many {
+                    self.hold(rules, item, kind, &at.item(number), root);
+                } else {
+                    self.hold(rules, item, kind, at, root);
+                }
+            }
+        }
+    }
+
+    fn hold(
+        &mut self,
+        rules: impl Iterator<Item = &'static invariant::Rule>,
+        node: &'n Node,
+        kind: Type,
+        at: &At,
+        root: &'n Node,
+    ) {
+        if !self.strict() {
+            return;
+        }
+        let remarks = self.limits.remarks;
+        for rule in rules.filter(|rule| rule.error || remarks) {
+            let value = invariant::Value {
+                node,
+                extra: None,
+                kind,
+                resource: self.resource,
+                root,
+            };
+            if rule.holds(value) == Some(false) {
+                let text = format!("{}: {}", rule.key, rule.human);
+                let issue = Issue::at(IssueType::Invariant, text, at.words());
+                self.tell(if rule.error {
+                    issue
+                } else {
+                    issue.as_warning()
+                });
+            }
         }
     }
 
@@ -180,7 +278,7 @@ impl Walk {
         }
     }
 
-    fn required(&mut self, node: &Node, owner: &Owner, choices: &[(&str, &str)], at: &At) {
+    fn required(&mut self, node: &'n Node, owner: &Owner, choices: &[(&str, &str)], at: &At) {
         for name in owner.required() {
             let given = match choices.iter().find(|(choice, _)| choice == name) {
                 Some(_) => true,
@@ -193,7 +291,7 @@ impl Walk {
     }
 
     /// ext-1; and whether an extension of ours keeps to its definition.
-    fn extension(&mut self, node: &Node, value: bool, at: &At, root: &Node) {
+    fn extension(&mut self, node: &'n Node, value: bool, at: &At, root: &'n Node) {
         match (value, node.get("extension").is_some()) {
             (true, true) => {
                 let text = "an extension has a value or extensions, not both";
@@ -215,7 +313,14 @@ impl Walk {
         }
     }
 
-    fn member(&mut self, member: &Member, element: &Element, owner: &Node, at: &At, root: &Node) {
+    fn member(
+        &mut self,
+        member: &'n Member,
+        element: &Element,
+        owner: &'n Node,
+        at: &At,
+        root: &'n Node,
+    ) {
         match (&member.node.value, element.many) {
             (Value::Array(items), true) => {
                 if items.is_empty() {
@@ -240,7 +345,7 @@ impl Walk {
         }
     }
 
-    fn value(&mut self, node: &Node, element: &Element, at: &At, root: &Node) {
+    fn value(&mut self, node: &'n Node, element: &Element, at: &At, root: &'n Node) {
         if node.value == Value::Null {
             return self.say(IssueType::Structure, "must not be null", at);
         }
@@ -274,7 +379,7 @@ impl Walk {
             }
             Shape::Reference(owner, targets) => {
                 self.object(node, owner, at, root, Place::Inside);
-                if let Some(fault) = reference::fault(node, targets, root)
+                if let Some(fault) = reference::fault(node, targets, root, &self.contained)
                     && (self.strict() || fault.kind == IssueType::Value)
                 {
                     self.say(fault.kind, fault.text, &at.name("reference"));
@@ -283,7 +388,7 @@ impl Walk {
         }
     }
 
-    fn bound(&mut self, node: &Node, element: &Element, at: &At) {
+    fn bound(&mut self, node: &'n Node, element: &Element, at: &At) {
         if self.strict()
             && let Some(id) = element.binding
             && let Some(fault) = binding::fault(node, id)
@@ -293,7 +398,14 @@ impl Walk {
     }
 
     /// `_name`: id and extensions of a primitive, or of each of a list of them.
-    fn extra(&mut self, member: &Member, element: &Element, owner: &Node, at: &At, root: &Node) {
+    fn extra(
+        &mut self,
+        member: &'n Member,
+        element: &Element,
+        owner: &'n Node,
+        at: &At,
+        root: &'n Node,
+    ) {
         let Some(id) = SCHEMA.named("Element") else {
             return;
         };

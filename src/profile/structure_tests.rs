@@ -286,7 +286,7 @@ fn structure_alone_asks_neither_codes_nor_contained_resources() {
         "managingOrganization":{"reference":"#x"},"text":{"status":"generated","div":"<div>\n<p></div>"}}"##;
     let resource = Resource::ours(text.to_owned()).unwrap();
     assert!(check(&resource, STRUCTURE).is_empty());
-    assert_eq!(coded(text).len(), 4);
+    assert_eq!(coded(text).len(), 5);
 }
 
 #[test]
@@ -305,4 +305,113 @@ fn a_modifier_extension_is_refused_where_rights_follow_from_the_record() {
         r#"{{"resourceType":"Patient","link":[{{"other":{{"reference":"Patient/a"}},"type":"refer",{modifier}}}]}}"#
     );
     assert_eq!(coded(&link).len(), 1);
+}
+
+#[test]
+fn invariants_are_held_where_their_type_is() {
+    let none: [&str; 0] = [];
+    let observation = |inner: &str| {
+        coded(&format!(
+            r#"{{"resourceType":"Observation","status":"final","code":{{"text":"x"}},{inner}}}"#
+        ))
+    };
+    assert_eq!(
+        observation(r#""valueQuantity":{"value":1,"system":"s","code":"c"}"#),
+        none
+    );
+    assert_eq!(
+        observation(r#""valueQuantity":{"value":1,"code":"c"}"#),
+        [
+            "invariant: Observation.valueQuantity: qty-3: If a code for the unit is present, the system SHALL also be present"
+        ]
+    );
+    assert_eq!(
+        observation(r#""valueString":"x","dataAbsentReason":{"text":"x"}"#),
+        [
+            "invariant: Observation: obs-6: dataAbsentReason SHALL only be present if Observation.value[x] is not present"
+        ]
+    );
+    assert_eq!(
+        observation(r#""effectivePeriod":{"start":"2026-02-01","end":"2026-01-01"}"#),
+        [
+            "invariant: Observation.effectivePeriod: per-1: If present, start SHALL have a lower value than end"
+        ]
+    );
+    // Of an element, of one that a profile of a datatype narrows, and in a contained resource.
+    let organization = coded(
+        r#"{"resourceType":"Organization","name":"x","telecom":[{"system":"phone","value":"1"},{"system":"phone","value":"1","use":"home"}]}"#,
+    );
+    assert_eq!(
+        organization,
+        [
+            "invariant: Organization.telecom[1]: org-3: The telecom of an organization can never be of use 'home'"
+        ]
+    );
+    let low = observation(r#""referenceRange":[{"low":{"value":1,"comparator":"<"}}]"#);
+    assert_eq!(
+        low,
+        [
+            "invariant: Observation.referenceRange[0].low: sqty-1: The comparator is not used on a SimpleQuantity"
+        ]
+    );
+    let contained = observation(
+        r##""contained":[{"resourceType":"Organization","id":"o"}],"performer":[{"reference":"#o"}]"##,
+    );
+    assert_eq!(contained.len(), 1);
+    assert!(contained[0].starts_with("invariant: Observation.contained[0]: org-1: "));
+    // What has no sound structure is not asked further.
+    assert_eq!(
+        observation(r#""valueQuantity":{"value":"1","code":"c"}"#).len(),
+        1
+    );
+}
+
+#[test]
+fn a_consent_whose_scope_needs_a_patient_names_one() {
+    let of = |scope: &str, more: &str| {
+        coded(&format!(
+            r#"{{"resourceType":"Consent","status":"active","category":[{{"text":"x"}}],"policyRule":{{"text":"x"}},
+            "scope":{{"coding":[{{"system":"http://terminology.hl7.org/CodeSystem/consentscope","code":"{scope}"}}]}}{more}}}"#
+        ))
+    };
+    let scopes = ["patient-privacy", "research", "adr", "treatment"];
+    for (scope, key) in scopes.iter().zip(["ppc-2", "ppc-3", "ppc-4", "ppc-5"]) {
+        let told = of(scope, "");
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].starts_with(&format!("invariant: Consent: {key}: ")),
+            "{told:?}"
+        );
+        assert!(of(scope, r#","patient":{"reference":"Patient/a"}"#).is_empty());
+    }
+    assert!(of("other", "").is_empty());
+}
+
+#[test]
+fn an_answer_is_a_boolean_where_existence_is_asked() {
+    let of = |answer: &str| {
+        coded(&format!(
+            r#"{{"resourceType":"Questionnaire","status":"draft","item":[{{"linkId":"a","type":"string","text":"x"}},
+            {{"linkId":"b","type":"string","text":"x","enableWhen":[{{"question":"a","operator":"exists",{answer}}}]}}]}}"#
+        ))
+    };
+    assert!(of(r#""answerBoolean":true"#).is_empty());
+    assert_eq!(of(r#""answerString":"x""#).len(), 1);
+}
+
+#[test]
+fn many_references_to_many_contained_resources_take_no_square_of_time() {
+    const MANY: usize = 20_000;
+    let contained: Vec<String> = (0..MANY)
+        .map(|n| format!(r#"{{"resourceType":"Organization","id":"o{n}","name":"x"}}"#))
+        .collect();
+    let references: Vec<String> = (0..MANY)
+        .map(|n| format!(r##"{{"reference":"#o{n}"}}"##))
+        .collect();
+    let text = format!(
+        r#"{{"resourceType":"Patient","contained":[{}],"generalPractitioner":[{}]}}"#,
+        contained.join(","),
+        references.join(",")
+    );
+    assert!(coded(&text).is_empty());
 }

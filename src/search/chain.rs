@@ -8,12 +8,65 @@ use super::{
     values,
 };
 use crate::fhir::{Id, Kind, Kinds};
+use std::cell::Cell;
 
 /// Most hops of a chain.
 pub const HOPS: usize = 8;
 
-/// Most ways that an open chain (`subject.organization.name`) may branch into.
+/// Most ways that the open chains of a parameter (`subject.organization.name`) may branch into.
 const WAYS: usize = 64;
+
+/// Most parameters that are looked at to read one.
+const WORK: usize = 20_000;
+
+/// Too much for one parameter: told, and never left out in silence as a type that lacks it is.
+const TOO_MUCH: &str = "leads to too many types; name one";
+
+/// How far a filter has come.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way<'w> {
+    options: ParseOptions<'w>,
+    hops: usize,
+    work: &'w Cell<usize>,
+}
+
+impl<'w> Way<'w> {
+    /// The beginning.
+    pub(super) fn new(options: ParseOptions<'w>, work: &'w Cell<usize>) -> Way<'w> {
+        Way {
+            options,
+            hops: 0,
+            work,
+        }
+    }
+
+    fn on(self) -> Result<Way<'w>, Fault> {
+        if self.hops >= HOPS {
+            return Err(Fault::Value("leads over too many records"));
+        }
+        Ok(Way {
+            hops: self.hops + 1,
+            ..self
+        })
+    }
+
+    fn works(self) -> Result<(), Fault> {
+        self.work.set(self.work.get() + 1);
+        match self.work.get() {
+            0..=WORK => Ok(()),
+            _ => Err(Fault::Value(TOO_MUCH)),
+        }
+    }
+}
+
+/// How many ways a test branches into.
+fn ways(test: &Test) -> usize {
+    match test {
+        Test::Chain(legs) => legs.iter().map(|leg| ways(&leg.filter.test)).sum(),
+        Test::Has(filter) => ways(&filter.test),
+        _ => 1,
+    }
+}
 
 /// The filter of a parameter of one of `kinds`; `param` finds a parameter by its code.
 pub(super) fn filter(
@@ -21,17 +74,14 @@ pub(super) fn filter(
     param: &dyn Fn(&str) -> Result<&'static Param, Fault>,
     name: &str,
     value: &str,
-    options: ParseOptions,
-    hops: usize,
+    way: Way<'_>,
 ) -> Result<Filter, Fault> {
-    if hops > HOPS {
-        return Err(Fault::Value("leads over too many records"));
-    }
+    way.works()?;
     if let Some(rest) = name.strip_prefix("_has:") {
-        return has(kinds, rest, value, options, hops);
+        return has(kinds, rest, value, way);
     }
     if let Some((head, rest)) = name.split_once('.') {
-        return chain(param, head, rest, value, options, hops);
+        return chain(param, head, rest, value, way);
     }
     let (code, modifier) = match name.split_once(':') {
         Some((code, modifier)) => (code, Some(modifier)),
@@ -41,7 +91,7 @@ pub(super) fn filter(
     if param.code == SECURITY {
         return Err(Fault::Unsupported("search by label"));
     }
-    let test = values::test(param, modifier, value, options.base)?;
+    let test = values::test(param, modifier, value, way.options.base)?;
     Ok(Filter { param, test })
 }
 
@@ -62,8 +112,7 @@ fn chain(
     head: &str,
     rest: &str,
     value: &str,
-    options: ParseOptions,
-    hops: usize,
+    way: Way<'_>,
 ) -> Result<Filter, Fault> {
     let (code, named) = match head.split_once(':') {
         Some((code, name)) => (code, Some(name)),
@@ -84,30 +133,25 @@ fn chain(
             }
         },
     };
+    let on = way.on()?;
     let mut legs: Vec<Leg> = Vec::new();
     let mut fault = Fault::Unknown;
     for kind in kinds.iter() {
         let here = |code: &str| of(kind, code);
-        match filter(
-            Kinds::NONE.with(kind),
-            &here,
-            rest,
-            value,
-            options,
-            hops + 1,
-        ) {
+        match filter(Kinds::NONE.with(kind), &here, rest, value, on) {
             Ok(filter) => join(&mut legs, kind, filter),
             Err(Fault::Unknown) => {}
+            Err(Fault::Value(TOO_MUCH)) => return Err(Fault::Value(TOO_MUCH)),
             Err(other) => fault = other,
         }
     }
-    match legs.len() {
-        0 => Err(fault),
-        1..=WAYS => Ok(Filter {
-            param,
-            test: Test::Chain(legs),
-        }),
-        _ => Err(Fault::Value("leads to too many types; name one")),
+    if legs.is_empty() {
+        return Err(fault);
+    }
+    let test = Test::Chain(legs);
+    match ways(&test) {
+        0..=WAYS => Ok(Filter { param, test }),
+        _ => Err(Fault::Value(TOO_MUCH)),
     }
 }
 
@@ -129,13 +173,7 @@ fn join(legs: &mut Vec<Leg>, kind: Kind, filter: Filter) {
 }
 
 /// `Type:reference:rest`, after `_has:`.
-fn has(
-    kinds: Kinds,
-    rest: &str,
-    value: &str,
-    options: ParseOptions,
-    hops: usize,
-) -> Result<Filter, Fault> {
+fn has(kinds: Kinds, rest: &str, value: &str, way: Way<'_>) -> Result<Filter, Fault> {
     const FORM: Fault = Fault::Value("must be _has:Type:reference:parameter");
     let mut parts = rest.splitn(3, ':');
     let (Some(kind), Some(by), Some(rest)) = (parts.next(), parts.next(), parts.next()) else {
@@ -150,14 +188,8 @@ fn has(
         return Err(Fault::Value("never leads to the type searched"));
     }
     let here = |code: &str| of(kind, code);
-    let inner = filter(
-        Kinds::NONE.with(kind),
-        &here,
-        rest,
-        value,
-        options,
-        hops + 1,
-    )?;
+    let on = way.on()?;
+    let inner = filter(Kinds::NONE.with(kind), &here, rest, value, on)?;
     Ok(Filter {
         param: by,
         test: Test::Has(Box::new(inner)),
@@ -188,7 +220,9 @@ pub(super) fn list(value: &str) -> Result<Filter, Fault> {
 pub(super) fn compartment(of: Kind, id: &Id, kinds: Kinds) -> Option<Filter> {
     let mut any: Vec<(Kinds, Filter)> = Vec::new();
     for kind in kinds.iter() {
-        for param in params::compartment(of, kind)? {
+        // What a compartment is of is in it.
+        let own = params::param(kind, ID).filter(|_| kind == of);
+        for param in params::compartment(of, kind)?.into_iter().chain(own) {
             let test = match param.code {
                 ID => Test::Id(vec![id.clone()]),
                 _ => Test::Reference(vec![ReferenceTest::Local {

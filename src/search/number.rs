@@ -54,11 +54,12 @@ impl NumberTest {
     /// The same test of values on another, rising scale.
     #[must_use]
     pub fn on(self, scale: impl Fn(f64) -> f64) -> NumberTest {
+        let (low, value, high) = around(scale(self.low), scale(self.value), scale(self.high));
         NumberTest {
             prefix: self.prefix,
-            value: scale(self.value),
-            low: scale(self.low),
-            high: scale(self.high),
+            value,
+            low,
+            high,
         }
     }
 
@@ -89,6 +90,11 @@ impl NumberTest {
             (self.value + tenth).max(self.high),
         )
     }
+}
+
+/// More digits than a machine number has are the number itself.
+fn around(low: f64, value: f64, high: f64) -> (f64, f64, f64) {
+    (low.min(value), value, high.max(value.next_up()))
 }
 
 /// The lowest value, the value, and the first value above of what the digits stand for: `100` is
@@ -129,7 +135,8 @@ fn range(text: &str) -> Option<(f64, f64, f64)> {
     if !value.is_finite() {
         return None;
     }
-    Some((at(ten.checked_sub(5)?)?, value, at(ten.checked_add(5)?)?))
+    let (low, high) = (at(ten.checked_sub(5)?)?, at(ten.checked_add(5)?)?);
+    Some(around(low, value, high))
 }
 
 #[cfg(test)]
@@ -157,6 +164,7 @@ mod tests {
         assert_eq!(range("5.4"), Some((5.35, 5.4, 5.45)));
         assert_eq!(range("-5.4"), Some((-5.45, -5.4, -5.35)));
         assert_eq!(range("0"), Some((-0.5, 0.0, 0.5)));
+        assert!(passes("66.89999999999999", 66.899_999_999_999_99));
         assert_eq!(range("5.4e-3"), Some((0.00535, 0.0054, 0.00545)));
         for text in [
             "", "-", ".", "x", "1e", "1e400", "NaN", "inf", "1_0", "0x1", "1.2.3",

@@ -1,7 +1,7 @@
 //! A query as a plan: filters, includes, order, page (<https://hl7.org/fhir/R4/search.html>).
 
 use super::{
-    chain,
+    chain::{self, Way},
     filter::{Filter, Test},
     params::{self, Param, ParamType},
     results,
@@ -11,6 +11,7 @@ use crate::fhir::{
     Id, Kind, Kinds,
     outcome::{Issue, IssueType},
 };
+use std::cell::Cell;
 
 /// Most parameters in one query.
 pub const PARAMETERS: usize = 100;
@@ -199,7 +200,9 @@ impl Plan {
             "_list" => chain::list(value)?,
             _ => {
                 let param = |code: &str| self.param(code).ok_or_else(|| self.unknown(code));
-                chain::filter(self.kinds, &param, name, value, options, 0)?
+                let work = Cell::new(0);
+                let way = Way::new(options, &work);
+                chain::filter(self.kinds, &param, name, value, way)?
             }
         };
         self.filters.push(filter);

@@ -118,6 +118,7 @@ fn chains_lead_to_a_filter_on_another_type() {
         "subject:Ghost.name=x",
         "subject:Practitioner.name=x",
         "subject.birthdate=yesterday",
+        "focus.focus.focus.focus.focus.focus.focus.focus.status=x",
         "encounter.part-of.part-of.part-of.part-of.part-of.part-of.part-of.part-of.status=x",
     ] {
         refused("Observation", query);

@@ -7,6 +7,7 @@ use super::{
     fold::{fold, words},
     number::{NumberTest, QuantityTest, UnitTest},
     params::{CONTENT, ID, LAST_UPDATED, Param, ParamType, TEXT},
+    path::Leaf,
     unit::{Scale, UCUM},
 };
 use crate::fhir::{Id, Interval, Kind, Kinds, Target};
@@ -79,8 +80,17 @@ pub(super) fn test(
         (ParamType::Reference, Some("identifier")) => Ok(Test::Identifier(each(&values, token)?)),
         (ParamType::Reference, modifier) => {
             let kinds = reference_kinds(param, modifier)?;
-            let read = |value: &str| Ok(reference(&unescape(value), kinds, base));
-            Ok(Test::Reference(each(&values, read)?))
+            let canonical = param.paths.iter().any(|path| path.leaf == Leaf::Canonical);
+            let mut all = Vec::new();
+            for value in values {
+                let value = unescape(value);
+                let test = reference(&value, kinds, modifier.is_some(), base);
+                // The URL of a definition may look like an id.
+                let also = canonical && matches!(test, ReferenceTest::Local { .. });
+                all.push(test);
+                all.extend(also.then(|| ReferenceTest::Elsewhere(value.into())));
+            }
+            Ok(Test::Reference(all))
         }
         (ParamType::Uri, None | Some("above" | "below")) => {
             let form = match modifier {
@@ -336,15 +346,22 @@ fn reference_kinds(param: &Param, modifier: Option<&str>) -> Result<Kinds, Value
     }
 }
 
-fn reference(value: &str, kinds: Kinds, base: Option<&str>) -> ReferenceTest {
+/// A type in the value says which is meant, also one that the definition doesn't foresee; a modifier
+/// says which may be.
+fn reference(value: &str, kinds: Kinds, is_typed: bool, base: Option<&str>) -> ReferenceTest {
     if let Some(id) = Id::parse(value) {
         return ReferenceTest::Local { kinds, id };
     }
     match Target::parse(value, base) {
-        Target::Local(key) => ReferenceTest::Local {
-            kinds: kinds.both(Kinds::NONE.with(key.kind)),
-            id: key.id,
-        },
+        Target::Local(key) => {
+            let named = Kinds::NONE.with(key.kind);
+            ReferenceTest::Local {
+                kinds: if is_typed { kinds.both(named) } else { named },
+                id: key.id,
+            }
+        }
+        // What is inside a record can't be named from outside.
+        Target::Contained(_) => ReferenceTest::Elsewhere(Box::default()),
         _ => ReferenceTest::Elsewhere(value.into()),
     }
 }
@@ -389,7 +406,13 @@ mod tests {
             one("https://here.example/fhir/Patient/a"),
             local(&["Patient"])
         );
-        assert_eq!(one("Practitioner/a"), local(&[]));
+        assert_eq!(one("Practitioner/a"), local(&["Practitioner"]));
+        assert_eq!(one("#a"), ReferenceTest::Elsewhere("".into()));
+        let typed = read("Observation", "subject", Some("Patient"), "Group/a");
+        let Ok(Test::Reference(typed)) = typed else {
+            panic!("{typed:?}")
+        };
+        assert_eq!(typed, [local(&[])]);
         let other = "https://else.example/Patient/a";
         assert_eq!(one(other), ReferenceTest::Elsewhere(other.into()));
     }

@@ -1,12 +1,12 @@
 //! The two enforcements against each other and against a naive reading of what was released: over
 //! generated stores, requesters and queries (DESIGN, "Enforcement twice").
 
-mod ask;
+pub mod ask;
 mod crafted;
 pub mod made;
 mod naive;
 mod rules;
-mod shelf;
+pub mod shelf;
 
 use confide::{
     policy::{Case, Settings},

@@ -359,7 +359,7 @@ async fn a_search_ignores_nothing_unless_it_is_told_to() {
     );
     let known = server
         .get_with(
-            "Condition?code:nonsense=x",
+            "Condition?subject:below=x",
             &token,
             &[("prefer", "handling=lenient")],
         )

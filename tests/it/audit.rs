@@ -5,11 +5,11 @@ use crate::harness::{Server, Start, Who, expectation, record};
 use reqwest::Method;
 use rusqlite::Connection;
 use serde_json::Value;
-use std::{path::Path, process::Command};
+use std::path::Path;
 
 /// Runs the program over a server's data.
 fn confide(data: &Path, arguments: &[&str]) -> (i32, String) {
-    let ran = Command::new(env!("CARGO_BIN_EXE_confide"))
+    let ran = crate::harness::program()
         .args(arguments)
         .current_dir(data)
         .env("CONFIDE_DATA_DIR", data)

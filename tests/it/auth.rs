@@ -302,7 +302,12 @@ async fn the_capability_statement_lists_the_routes_that_are_served() {
     let rest = reply.json()["rest"][0].clone();
     assert_eq!(
         rest["interaction"],
-        json!([{"code": "batch"}, {"code": "history-system"}, {"code": "transaction"}])
+        json!([
+            {"code": "batch"},
+            {"code": "history-system"},
+            {"code": "search-system"},
+            {"code": "transaction"}
+        ])
     );
     for resource in rest["resource"].as_array().unwrap() {
         let name = resource["type"].as_str().unwrap();

@@ -6,7 +6,6 @@ use reqwest::Method;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 async fn post(server: &Server, token: &str, body: impl Into<Vec<u8>>) -> Reply {
@@ -219,7 +218,7 @@ fn in_room(
     arguments: &[&str],
     environment: &[(&str, &str)],
 ) -> Ran {
-    let ran = Command::new(env!("CARGO_BIN_EXE_confide"))
+    let ran = crate::harness::program()
         .args(arguments)
         .current_dir(folder)
         .envs(room.map(Room::environment).unwrap_or_default())

@@ -77,6 +77,15 @@ pub fn now<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
+/// The program. What the tests are told by the environment is not for it: it refuses what it doesn't know.
+pub fn program() -> std::process::Command {
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_confide"));
+    for name in ["CONFIDE_TEST_DATABASE", "CONFIDE_CASES", "CONFIDE_SEED"] {
+        program.env_remove(name);
+    }
+    program
+}
+
 /// All records of the fixtures: the Bundles, then the hand-made records.
 pub fn originals() -> &'static [Value] {
     static READ: OnceLock<Vec<Value>> = OnceLock::new();

@@ -5,14 +5,14 @@ use confide::store::{audit, engine::Engine};
 use std::{
     io::Write,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     time::Duration,
 };
 
 const RECORDS: u64 = 6_000;
 
 fn start(folder: &Path, room: &Room) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_confide"))
+    crate::harness::program()
         .args(["import", "patients.ndjson"])
         .env("CONFIDE_DATA_DIR", "data")
         .envs(room.environment())

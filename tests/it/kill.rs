@@ -21,7 +21,7 @@ const URL: &str = "http://confide.test";
 
 fn confide(place: &Place, arguments: &[&str]) -> Command {
     let data = &place.data;
-    let mut command = Command::new(env!("CARGO_BIN_EXE_confide"));
+    let mut command = crate::harness::program();
     command
         .args(arguments)
         .current_dir(data.parent().unwrap())

@@ -19,7 +19,7 @@ use confide::{
     store::{Batch, Change, Expect, Store as _, engine::Engine},
 };
 use serde_json::{Value, json};
-use std::{path::Path, process::Command, sync::Barrier};
+use std::{path::Path, sync::Barrier};
 
 const NOW: i64 = crate::harness::NOW;
 
@@ -161,7 +161,7 @@ fn values_of_any_length_are_kept_and_found() {
 }
 
 fn confide(folder: &Path, room: &Room, arguments: &[&str]) -> (i32, String) {
-    let ran = Command::new(env!("CARGO_BIN_EXE_confide"))
+    let ran = crate::harness::program()
         .args(arguments)
         .current_dir(folder)
         .env("CONFIDE_LISTEN", "127.0.0.1:0")

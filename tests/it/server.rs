@@ -5,7 +5,7 @@ use confide::{
     config::Config,
     http::{Act, Edge, Mount, server},
 };
-use std::{process::Command, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot};
 
 fn config(text: &str) -> (tempfile::TempDir, Config) {
@@ -18,7 +18,7 @@ fn config(text: &str) -> (tempfile::TempDir, Config) {
 
 fn confide(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
     let folder = tempfile::tempdir().unwrap();
-    let ran = Command::new(env!("CARGO_BIN_EXE_confide"))
+    let ran = crate::harness::program()
         .args(arguments)
         .current_dir(folder.path())
         .envs(environment.iter().copied())

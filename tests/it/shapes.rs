@@ -1,6 +1,8 @@
 //! Requests of every shape that this server answers or refuses, about one member: what the canary,
 //! the twin store and the ghosts are asked.
 
+mod far;
+
 use crate::harness::{Reply, Server, record};
 use confide::{
     fhir::Kind,
@@ -116,6 +118,7 @@ pub fn shapes(member: &str, records: &[String]) -> Vec<Shape> {
         }
     }
     everything(member, &mut all);
+    all.extend(far::far(member).into_iter().map(get));
     wrong(member, &mut all);
     all.into_iter().collect()
 }

@@ -3,8 +3,9 @@
 
 use super::Finding;
 use crate::{
-    fhir::Kind,
+    fhir::{Kind, codes::CODES},
     label::table,
+    profile::PROFILES,
     search::params,
     statute::{
         Purpose,
@@ -32,6 +33,8 @@ pub(super) fn examine() -> Vec<Finding> {
             "types for case management",
         ),
         ("writers", written.count(), "types"),
+        ("required value sets", CODES.len(), "sets"),
+        ("profiles", PROFILES.len(), "known"),
         ("search parameters", searched, "of all types"),
         (
             "patient search",

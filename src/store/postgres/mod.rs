@@ -314,6 +314,7 @@ fn migrate(tx: &dyn Session, make: bool) -> Result<bool, Unfit> {
     let done = usize::try_from(version).unwrap_or(usize::MAX);
     let left: Vec<&str> = MIGRATIONS.iter().skip(done).copied().collect();
     if !left.is_empty() && make {
+        tx.run("SET LOCAL statement_timeout = 0", &[])?;
         tx.sweep(&left, 0)?;
         tx.run("UPDATE confide_schema SET version = ?1", &[SCHEMA.into()])?;
     }

@@ -16,6 +16,8 @@ use sqlx::{
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
+    io,
+    time::Duration,
 };
 use tokio::runtime::Runtime;
 
@@ -49,6 +51,13 @@ struct Waiting {
     gone: BTreeMap<&'static str, BTreeSet<i64>>,
     values: usize,
 }
+
+/// How long a statement may take by our own clock: more than the database gives it (`worker::TUNED`), so
+/// that this ends only what the network swallowed.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// The same for what may go through whole tables: a migration.
+const LONG_PATIENCE: Duration = Duration::from_secs(3600);
 
 /// The most values that wait.
 const WAITING: usize = 500_000;
@@ -91,9 +100,13 @@ impl<'c> Connected<'c> {
     /// Runs text without values, several statements if need be, in one round trip; the first column of
     /// the last row as text.
     pub(super) fn simple(&self, sql: String) -> Result<Option<String>, StoreError> {
-        let rows = self.done(|connection| {
+        self.script(sql, PATIENCE)
+    }
+
+    fn script(&self, sql: String, patience: Duration) -> Result<Option<String>, StoreError> {
+        let rows = self.done(patience, async |connection| {
             let query = sqlx::raw_sql(AssertSqlSafe(sql));
-            self.runtime.block_on(query.fetch_all(connection))
+            query.fetch_all(connection).await
         })?;
         let last = rows.last().filter(|row| !row.is_empty());
         let text = |row: &PgRow| match Columns::column(row, 0)? {
@@ -126,12 +139,17 @@ impl<'c> Connected<'c> {
 
     fn done<T>(
         &self,
-        work: impl FnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+        patience: Duration,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, StoreError> {
         let Ok(mut connection) = self.connection.try_borrow_mut() else {
             return Err(StoreError::Away("a statement within another".into()));
         };
-        work(&mut connection).map_err(|error| {
+        let done = self.runtime.block_on(async {
+            let done = tokio::time::timeout(patience, work(&mut connection)).await;
+            done.unwrap_or_else(|_| Err(late()))
+        });
+        done.map_err(|error| {
             let (fault, error) = sorted(&error);
             if self.fault.get().is_none() {
                 self.fault.set(Some(fault));
@@ -144,18 +162,16 @@ impl<'c> Connected<'c> {
 impl Session for Connected<'_> {
     fn run(&self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
         let (sql, values) = (AssertSqlSafe(translated(sql)), bound(values)?);
-        let done = self.done(|connection| {
-            let query = sqlx::query_with(sql, values);
-            self.runtime.block_on(query.execute(connection))
+        let done = self.done(PATIENCE, async |connection| {
+            sqlx::query_with(sql, values).execute(connection).await
         })?;
         Ok(done.rows_affected())
     }
 
     fn rows(&self, sql: &str, values: &[Value], each: Each<'_>) -> Result<(), StoreError> {
         let (sql, values) = (AssertSqlSafe(translated(sql)), bound(values)?);
-        let rows = self.done(|connection| {
-            let query = sqlx::query_with(sql, values);
-            self.runtime.block_on(query.fetch_all(connection))
+        let rows = self.done(PATIENCE, async |connection| {
+            sqlx::query_with(sql, values).fetch_all(connection).await
         })?;
         for row in &rows {
             if !each(row)? {
@@ -171,7 +187,7 @@ impl Session for Connected<'_> {
             .iter()
             .map(|sql| sql.replace("?1", &number))
             .collect();
-        self.simple(all.join("; ")).map(|_| ())
+        self.script(all.join("; "), LONG_PATIENCE).map(|_| ())
     }
 
     fn at_once(&self) -> usize {
@@ -215,6 +231,11 @@ impl Session for Connected<'_> {
     fn memo(&self) -> Option<&RefCell<Memo>> {
         Some(&self.memo)
     }
+}
+
+/// No answer came in time.
+pub(super) fn late() -> sqlx::Error {
+    sqlx::Error::Io(io::Error::from(io::ErrorKind::TimedOut))
 }
 
 /// Sorts an error. Its own words can quote values; its code can't.

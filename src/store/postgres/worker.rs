@@ -2,7 +2,7 @@
 //! synchronous, so that it is the same for both engines; here it waits on a thread of its own, whose
 //! runtime drives that one connection, and no request thread waits with it.
 
-use super::session::{Connected, Fault, sorted};
+use super::session::{Connected, Fault, late, sorted};
 use crate::store::{
     StoreError,
     records::remembered::{Remembered, Snapshot},
@@ -31,7 +31,7 @@ const CONNECTING: Duration = Duration::from_secs(5);
 
 /// Settings of each connection. Compiling a query costs more than these queries; nothing waits for ever;
 /// a node that froze in a transaction does not keep the others from writing.
-const TUNED: &str = "SET jit = off; SET statement_timeout = '60s'; SET lock_timeout = '30s'; \
+const TUNED: &str = "SET jit = off; SET statement_timeout = '30s'; SET lock_timeout = '30s'; \
     SET idle_in_transaction_session_timeout = '60s'; SET standard_conforming_strings = on";
 
 /// Held by the one transaction of all nodes that writes (`pg_advisory_xact_lock`), until it has ended.
@@ -232,9 +232,6 @@ fn connect(runtime: &Runtime, to: &PgConnectOptions) -> Result<PgConnection, sql
             sqlx::raw_sql(TUNED).execute(&mut connection).await?;
             Ok(connection)
         });
-        connecting.await.unwrap_or_else(|_| {
-            let late = io::Error::from(io::ErrorKind::TimedOut);
-            Err(sqlx::Error::Io(late))
-        })
+        connecting.await.unwrap_or_else(|_| Err(late()))
     })
 }

@@ -126,7 +126,8 @@ fn value(lens: &Lens, r: Alias<'_>, key: &SortKey) -> Sql {
             "index_reference",
             "(SELECT l.id FROM locator l WHERE l.rid = e.target)",
         ),
-        ParamType::Token | ParamType::Composite => ("index_token", "e.code"),
+        // What has words alone has no code to sort by.
+        ParamType::Token | ParamType::Composite => ("index_token", "NULLIF(e.code, '')"),
     };
     let of = if key.descending { "max" } else { "min" };
     let e = "e";

@@ -160,6 +160,10 @@ impl Session for Snapshot<'_> {
         self.read.rows(sql, values, each)
     }
 
+    fn at_once(&self) -> usize {
+        self.read.at_once()
+    }
+
     fn later(
         &self,
         table: &'static str,

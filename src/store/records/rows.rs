@@ -14,6 +14,7 @@ use crate::{
         sql::{Value, values},
     },
 };
+use std::collections::{HashMap, hash_map::Entry};
 
 /// What decisions ask of a record `r`, with the keys behind its numbers; `named` joins them.
 macro_rules! facts {
@@ -114,6 +115,39 @@ pub fn by_number(read: &dyn Session, rid: i64) -> Result<Option<Found>, StoreErr
     found(read, SQL, &values![rid])
 }
 
+/// The records of those numbers, in that order: asked together, where that saves round trips.
+pub fn by_numbers(read: &dyn Session, rids: &[i64]) -> Result<Vec<Found>, StoreError> {
+    const SQL: &str = concat!("SELECT ", facts!(), whole!(), named!(), "r.rid IN (");
+    let at_once = read.at_once();
+    if at_once <= 1 || rids.len() <= 1 {
+        let found = rids.iter().map(|rid| by_number(read, *rid));
+        return found.filter_map(Result::transpose).collect();
+    }
+    let mut found: HashMap<i64, Reading> = HashMap::new();
+    for some in rids.chunks(at_once) {
+        // Few lengths, so that statements stay prepared: the rest is filled with the last.
+        let length = some.len().next_power_of_two();
+        let filled = some
+            .iter()
+            .chain(std::iter::repeat(some.last().unwrap_or(&0)));
+        let values: Vec<Value> = filled
+            .take(length)
+            .map(|rid| Value::Integer(*rid))
+            .collect();
+        let sql = format!("{SQL}{})", vec!["?"; length].join(","));
+        read.rows(&sql, &values, &mut |row| {
+            let reading = match found.entry(row.get(0)?) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => entry.insert(Reading::begin(row)?),
+            };
+            reading.patient(row)?;
+            Ok(true)
+        })?;
+    }
+    let found = rids.iter().filter_map(|rid| found.remove(rid));
+    found.map(Reading::end).collect()
+}
+
 /// The record of that type and id.
 pub fn by_key(read: &dyn Session, key: &Key) -> Result<Option<Found>, StoreError> {
     const SQL: &str = concat!(
@@ -124,12 +158,6 @@ pub fn by_key(read: &dyn Session, key: &Key) -> Result<Option<Found>, StoreError
         "r.kind = ?1 AND r.id = ?2"
     );
     found(read, SQL, &values![key.kind.number(), key.id.as_str()])
-}
-
-/// What decisions ask of a record; what its parts reveal is read with them.
-fn facts(read: &dyn Session, rid: i64) -> Result<Option<Facts>, StoreError> {
-    let found = by_number(read, rid)?.filter(|found| !found.deleted);
-    Ok(found.map(|found| found.sealed.facts().clone()))
 }
 
 /// A record from its first row, and its patients, one a row.
@@ -162,6 +190,14 @@ impl Reading {
         })
     }
 
+    fn patient(&mut self, row: &dyn Columns) -> Result<(), StoreError> {
+        if let Some((number, key)) = patient_of(row)?.filter(|_| self.expected) {
+            self.patients
+                .push((number, key.ok_or(StoreError::Damaged)?));
+        }
+        Ok(())
+    }
+
     /// A record that has subjects and names none is damaged; a deleted one has none.
     fn end(mut self) -> Result<Found, StoreError> {
         if self.expected && self.patients.is_empty() {
@@ -187,10 +223,7 @@ fn found(read: &dyn Session, sql: &str, values: &[Value]) -> Result<Option<Found
             Some(reading) => reading,
             none => none.insert(Reading::begin(row)?),
         };
-        if let Some((number, key)) = patient_of(row)?.filter(|_| reading.expected) {
-            let key = key.ok_or(StoreError::Damaged)?;
-            reading.patients.push((number, key));
-        }
+        reading.patient(row)?;
         Ok(reading.expected)
     })?;
     reading.map(Reading::end).transpose()
@@ -200,9 +233,8 @@ fn found(read: &dyn Session, sql: &str, values: &[Value]) -> Result<Option<Found
 /// no reference leads to what it hides.
 pub fn with_targets(read: &dyn Session, rid: i64, sealed: Sealed) -> Result<Sealed, StoreError> {
     let sql = "SELECT target FROM reference WHERE rid = ?1";
-    let mut targets = Vec::new();
-    for target in read.numbers(sql, &values![rid])? {
-        targets.extend(facts(read, target)?);
-    }
-    Ok(sealed.referring_to(targets))
+    let targets = by_numbers(read, &read.numbers(sql, &values![rid])?)?;
+    let targets = targets.iter().filter(|found| !found.deleted);
+    let facts = targets.map(|found| found.sealed.facts().clone());
+    Ok(sealed.referring_to(facts.collect()))
 }

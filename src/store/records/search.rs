@@ -256,14 +256,12 @@ fn seal(
 ) -> Result<(), StoreError> {
     let mut patients: Vec<i64> = Vec::new();
     let mut fetch = |rids: &[i64]| -> Result<Vec<(i64, Sealed)>, StoreError> {
-        let mut sealed = Vec::with_capacity(rids.len());
-        for rid in rids {
-            if let Some(found) = rows::by_number(read, *rid)? {
-                patients.extend(&found.patients);
-                sealed.push((*rid, found.sealed));
-            }
-        }
-        Ok(sealed)
+        let found = rows::by_numbers(read, rids)?.into_iter();
+        let sealed = found.map(|found| {
+            patients.extend(&found.patients);
+            (found.rid, found.sealed)
+        });
+        Ok(sealed.collect())
     };
     let matches = fetch(matched)?;
     let others = fetch(included)?;

@@ -106,7 +106,7 @@ fn value(sort: &SortKey, key: &Key, (updated, entries): &(i64, Vec<IndexEntry>))
         .filter(|entry| entry.param == sort.param.id)
         .filter_map(|entry| match &entry.value {
             IndexValue::Token { code, role, .. } => {
-                text(code).filter(|_| *role == TokenRole::Plain && !reference)
+                text(code).filter(|_| *role == TokenRole::Plain && !reference && !code.is_empty())
             }
             #[allow(clippy::cast_precision_loss)]
             IndexValue::Date(interval) => Some(Value::Number(interval.start as f64)),

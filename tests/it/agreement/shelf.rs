@@ -95,7 +95,7 @@ impl Shelf {
     }
 
     /// Writes records in two batches, a week apart.
-    fn write(records: Vec<(Key, Value)>, settings: Settings) -> Shelf {
+    pub fn write(records: Vec<(Key, Value)>, settings: Settings) -> Shelf {
         let folder = tempfile::tempdir().unwrap();
         let room = Room::new();
         let store = room.open(folder.path());

@@ -1,0 +1,164 @@
+//! What searches answer over HTTP.
+
+use crate::harness::{PUBLIC, Server, Start, Who};
+use serde_json::{Value, json};
+
+fn made() -> Vec<Value> {
+    let code = |system: &str, code: &str| json!({"coding": [{"system": system, "code": code}]});
+    let condition = |id: &str, of: &str| {
+        json!({"resourceType": "Condition", "id": id, "subject": {"reference": "Patient/it-p"},
+            "encounter": {"reference": "Encounter/it-e"}, "code": code("http://example.org/animals", of),
+            "clinicalStatus": code("http://terminology.hl7.org/CodeSystem/condition-clinical", "active")})
+    };
+    vec![
+        json!({"resourceType": "Patient", "id": "it-p", "name": [{"family": "Walker"}], "birthDate": "1990-05-01",
+            "text": {"status": "generated", "div": "<div xmlns=\"http://www.w3.org/1999/xhtml\">Fond of <b>gardening</b></div>"},
+            "photo": [{"title": "x"}]}),
+        json!({"resourceType": "Encounter", "id": "it-e", "status": "finished", "subject": {"reference": "Patient/it-p"},
+            "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "AMB"}}),
+        condition("it-cat", "cat"),
+        condition("it-tom", "tom"),
+        condition("it-dog", "dog"),
+        json!({"resourceType": "CodeSystem", "id": "it-animals", "url": "http://example.org/animals", "status": "active",
+            "content": "complete", "concept": [{"code": "cat", "concept": [{"code": "tom"}]}, {"code": "dog"}]}),
+        json!({"resourceType": "ValueSet", "id": "it-cats", "url": "http://example.org/cats", "status": "active", "compose": {"include": [
+            {"system": "http://example.org/animals", "filter": [{"property": "concept", "op": "is-a", "value": "cat"}]}]}}),
+    ]
+}
+
+async fn start() -> (Server, String) {
+    let server = Start::default().import(&made()).go().await;
+    let token = server.token(&Who::ehr()).await;
+    (server, token)
+}
+
+#[tokio::test]
+async fn value_sets_and_code_systems_that_are_stored_widen_a_search() {
+    let (server, token) = start().await;
+    for (query, expected) in [
+        ("code:in=http://example.org/cats", "it-cat it-tom"),
+        ("code:in=ValueSet/it-cats", "it-cat it-tom"),
+        ("code:not-in=http://example.org/cats", "it-dog"),
+        ("code:below=http://example.org/animals|cat", "it-cat it-tom"),
+        ("code:above=http://example.org/animals|tom", "it-cat it-tom"),
+        ("code:above=http://example.org/animals|dog", "it-dog"),
+    ] {
+        let path = format!("Condition?patient=it-p&{query}&_sort=_id&_total=accurate");
+        let reply = server.get(&path, &token).await;
+        let ids: Vec<String> = reply
+            .keys()
+            .iter()
+            .map(|key| key.trim_start_matches("Condition/").to_owned())
+            .collect();
+        assert_eq!(ids.join(" "), expected, "{query}");
+        assert_eq!(reply.json()["total"], ids.len(), "{query}");
+    }
+    for query in [
+        "code:in=http://example.org/none",
+        "code:below=http://example.org/none|x",
+    ] {
+        let reply = server.get(&format!("Condition?{query}"), &token).await;
+        assert_eq!(reply.status, 400, "{query}");
+        assert!(!reply.text().contains("example.org"), "{reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn summaries_and_elements_leave_out_and_say_so() {
+    let (server, token) = start().await;
+    let one = async |query: &str| {
+        let reply = server
+            .get(&format!("Patient?_id=it-p&{query}"), &token)
+            .await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        reply.json()["entry"][0]["resource"].clone()
+    };
+    let whole = one("_summary=false").await;
+    assert!(whole["text"].is_object() && whole["photo"].is_array());
+    let tagged = |record: &Value| record["meta"]["tag"].to_string().contains("SUBSETTED");
+    assert!(!tagged(&whole));
+    let summary = one("_summary=true").await;
+    assert!(summary["text"].is_null() && summary["photo"].is_null() && tagged(&summary));
+    assert_eq!(summary["name"], whole["name"]);
+    let text = one("_summary=text").await;
+    assert!(text["text"].is_object() && text["name"].is_null() && tagged(&text));
+    let data = one("_summary=data").await;
+    assert!(data["text"].is_null() && data["photo"].is_array() && tagged(&data));
+    let some = one("_elements=birthDate").await;
+    assert!(some["birthDate"].is_string() && some["name"].is_null() && tagged(&some));
+    let none = server.get("Patient?_id=it-p&_count=0", &token).await.json();
+    assert!(none["total"] == 1 && none["entry"].is_null());
+}
+
+#[tokio::test]
+async fn compartments_and_the_system_are_searched_by_get_and_by_form() {
+    let (server, token) = start().await;
+    let inside = server.get("Patient/it-p/Condition?code=dog", &token).await;
+    assert_eq!(inside.keys(), ["Condition/it-dog"]);
+    let own = inside.json()["link"][0]["url"].as_str().unwrap().to_owned();
+    assert_eq!(
+        own,
+        format!("{PUBLIC}/fhir/Patient/it-p/Condition?code=dog")
+    );
+    let all = server.get("Patient/it-p/*?_count=100", &token).await.keys();
+    assert!(
+        all.contains(&"Encounter/it-e".to_owned()) && all.len() == 5,
+        "{all:?}"
+    );
+    assert_eq!(
+        server.get("Patient/zz-none/Condition", &token).await.status,
+        200
+    );
+    assert_eq!(
+        server.get("Organization/x/Condition", &token).await.status,
+        404
+    );
+    assert_eq!(server.get("Patient/it-p/Ghost", &token).await.status, 404);
+    let some = "?_type=Encounter,Condition&patient=it-p&_sort=_id";
+    let found = server.get(some, &token).await;
+    assert_eq!(
+        found.keys(),
+        [
+            "Condition/it-cat",
+            "Condition/it-dog",
+            "Encounter/it-e",
+            "Condition/it-tom"
+        ]
+    );
+    let found = server.get("?_text=gardening", &token).await;
+    assert_eq!(found.keys(), ["Patient/it-p"]);
+    let found = server.get("?_content=walker&_type=Patient", &token).await;
+    assert!(found.keys().contains(&"Patient/it-p".to_owned()));
+    let form = server
+        .search("Patient/it-p/Condition", &token, "code=dog")
+        .await;
+    assert_eq!(form.keys(), ["Condition/it-dog"]);
+    let form = server
+        .search("Condition", &token, "patient=it-p&code=dog")
+        .await;
+    assert_eq!(form.keys(), ["Condition/it-dog"]);
+}
+
+#[tokio::test]
+async fn chains_and_pages_of_several_keys_hold_over_http() {
+    let (server, token) = start().await;
+    let path =
+        "Condition?subject:Patient.family=walker&encounter.class=AMB&_sort=-code,_id&_count=1";
+    let pages = server.pages(path, &token).await;
+    let keys: Vec<String> = pages.iter().flat_map(|page| page.keys()).collect();
+    assert_eq!(
+        keys,
+        ["Condition/it-tom", "Condition/it-dog", "Condition/it-cat"]
+    );
+    let has = "Patient?_has:Condition:patient:code=http://example.org/animals|dog";
+    assert_eq!(server.get(has, &token).await.keys(), ["Patient/it-p"]);
+    let along = server
+        .get(
+            "Condition?_id=it-dog&_include=*&_include:iterate=Encounter:subject",
+            &token,
+        )
+        .await;
+    assert_eq!(along.keys().len(), 3);
+    let list = server.get("Condition?_list=it-none", &token).await;
+    assert_eq!((list.status, list.keys().len()), (200, 0));
+}
