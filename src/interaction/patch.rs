@@ -45,6 +45,7 @@ impl Patch {
 
 /// A patch that can't be read is 400; one that can't be made on this record, or whose test does not
 /// hold, is 422 (<https://hl7.org/fhir/R4/http.html#patch>).
+#[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
 fn refused(error: PatchError) -> Refusal {
     let issue = |kind| vec![Issue::new(kind, error.to_string())];
     match error {
