@@ -183,10 +183,11 @@ fn spliced<'b>(
         .map(place)
         .collect::<Option<_>>()?;
     let before = start.checked_sub(1).and_then(place).map(|at| at + 1);
+    let appended = start == shown.len();
     let at = gone
         .first()
         .copied()
-        .or(before)
+        .or(before.filter(|_| !appended))
         .or_else(|| place(start))
         .unwrap_or(whole.len());
     let mut list = Vec::new();

@@ -34,10 +34,10 @@ impl Patch {
     /// What the patch makes of a resource.
     pub fn apply(&self, resource: &Resource, limits: Limits) -> Result<Resource, Refusal> {
         match self {
-            Patch::Json(patch) => patch::json(resource, patch).map_err(refused),
+            Patch::Json(patch) => patch::json(resource, patch).map_err(|error| refused(&error)),
             Patch::FhirPath(patch) => {
                 let patch = Resource::parse(patch.clone(), limits).map_err(unreadable)?;
-                patch::fhirpath(resource, &patch).map_err(refused)
+                patch::fhirpath(resource, &patch).map_err(|error| refused(&error))
             }
         }
     }
@@ -45,20 +45,17 @@ impl Patch {
 
 /// A patch that can't be read is 400; one that can't be made on this record, or whose test does not
 /// hold, is 422 (<https://hl7.org/fhir/R4/http.html#patch>).
-fn refused(error: PatchError) -> Refusal {
+fn refused(error: &PatchError) -> Refusal {
     let issue = |kind| vec![Issue::new(kind, error.to_string())];
     match error {
-        PatchError::Json(_)
-        | PatchError::List
-        | PatchError::Form { .. }
-        | PatchError::Expression { .. }
-        | PatchError::Evaluation { .. } => Refusal::Invalid(issue(IssueType::Structure)),
+        PatchError::Json(_) | PatchError::List | PatchError::Form { .. } => {
+            Refusal::Invalid(issue(IssueType::Structure))
+        }
         PatchError::Operations | PatchError::Size { .. } => Refusal::TooLarge,
         PatchError::Hidden { .. } => Refusal::Conflict,
-        PatchError::Many { .. }
-        | PatchError::Missing { .. }
-        | PatchError::Test { .. }
-        | PatchError::Resource(_) => Refusal::Unprocessable(issue(IssueType::BusinessRule)),
+        PatchError::Missing { .. } | PatchError::Test { .. } | PatchError::Resource(_) => {
+            Refusal::Unprocessable(issue(IssueType::BusinessRule))
+        }
     }
 }
 
