@@ -7,7 +7,7 @@ use super::{
 };
 use crate::fhir::{
     Kind, Node, Path, Resource,
-    fhirpath::{Environment, Expression, Type},
+    fhirpath::{Environment, EvalError, Expression, Type},
     json::{Limits, Value, parse},
     schema::{OwnerId, SCHEMA, Shape},
 };
@@ -15,6 +15,8 @@ use std::{borrow::Cow, cell::Cell};
 
 /// Steps that all operations together may take in looking for their elements.
 const STEPS: usize = 4_000_000;
+
+const MANY: &str = "its path leads to more than one element";
 
 /// A resource with the operations of a Parameters resource made.
 pub fn fhirpath(resource: &Resource, patch: &Resource) -> Result<Resource, PatchError> {
@@ -169,17 +171,17 @@ impl<'t> Operation<'t> {
         let Some(text) = self.word("path") else {
             return self.wrong("its path is missing");
         };
-        let at = self.at;
-        Expression::compile(text).map_err(|error| PatchError::Expression { at, error })
+        Expression::compile(text).or_else(|_| self.wrong("its path is no FHIRPath"))
     }
 
     /// The elements that an expression selects.
     fn select(&self, expression: &Expression, tree: &Node) -> Result<Vec<Found>, PatchError> {
         let environment = Environment::of(tree);
-        let at = self.at;
-        let items = expression
-            .evaluate_within(&environment, self.steps)
-            .map_err(|error| PatchError::Evaluation { at, error })?;
+        let items = match expression.evaluate_within(&environment, self.steps) {
+            Ok(items) => items,
+            Err(EvalError::Steps) => return self.wrong("its path takes too many steps"),
+            Err(_) => return self.wrong("its path can't be evaluated"),
+        };
         let found = items.iter().map(|item| {
             let element = item.element()?;
             let path = element.path(tree)?;
@@ -198,7 +200,7 @@ impl<'t> Operation<'t> {
         let mut found = self.select(expression, tree)?;
         match found.len() {
             0 | 1 => Ok(found.pop()),
-            _ => Err(PatchError::Many { at: self.at }),
+            _ => self.wrong(MANY),
         }
     }
 

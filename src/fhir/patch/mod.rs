@@ -16,11 +16,7 @@ mod list;
 pub use fhirpath::{fhirpath, fhirpath_shown};
 pub use json::{json, json_shown};
 
-use super::{
-    ResourceError,
-    fhirpath::{CompileError, EvalError},
-    json::JsonError,
-};
+use super::{ResourceError, json::JsonError};
 
 /// Most operations in one patch.
 pub const OPERATIONS: usize = 1000;
@@ -47,28 +43,6 @@ pub enum PatchError {
         at: usize,
         /// What is wrong with it.
         what: &'static str,
-    },
-    /// Its path is no FHIRPath.
-    #[error("operation {at}: its path: {error}")]
-    Expression {
-        /// Which operation.
-        at: usize,
-        /// What is wrong with it.
-        error: CompileError,
-    },
-    /// Its path can't be evaluated.
-    #[error("operation {at}: its path: {error}")]
-    Evaluation {
-        /// Which operation.
-        at: usize,
-        /// Why not.
-        error: EvalError,
-    },
-    /// A path leads to more than one element where one is meant.
-    #[error("operation {at}: its path leads to more than one element")]
-    Many {
-        /// Which operation.
-        at: usize,
     },
     /// There is nothing at a path.
     #[error("operation {at}: there is nothing at its path")]
