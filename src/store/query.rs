@@ -115,10 +115,11 @@ impl Hop {
     }
 }
 
-/// The records that `from` (by number) include, as `rid`; at most `limit`.
+/// The records that `from` (by number) include, as `rid`; at most `limit`, the first by type and id: a
+/// number tells when a record was first pointed at, perhaps by a hidden one.
 pub fn included(lens: &Lens, hop: Hop, from: &[i64], limit: usize) -> Sql {
     let mut sql = Sql::text(
-        "SELECT DISTINCT t.rid FROM index_reference e JOIN record r ON r.rid = e.rid \
+        "SELECT DISTINCT t.rid, t.kind, t.id FROM index_reference e JOIN record r ON r.rid = e.rid \
          JOIN record t ON t.rid = e.target WHERE ",
     );
     sql.add(Sql::all([
@@ -128,14 +129,14 @@ pub fn included(lens: &Lens, hop: Hop, from: &[i64], limit: usize) -> Sql {
         hop.seen(lens),
         lens.sees("t", None),
     ]));
-    sql.push(&format!(" ORDER BY t.rid LIMIT {limit}"));
+    sql.push(&format!(" ORDER BY t.kind, t.id LIMIT {limit}"));
     sql
 }
 
 /// The records that include one of `from` (by number), as `rid`; at most `limit`.
 pub fn including(lens: &Lens, hop: Hop, from: &[i64], limit: usize) -> Sql {
     let mut sql = Sql::text(
-        "SELECT DISTINCT r.rid FROM index_reference e JOIN record r ON r.rid = e.rid WHERE ",
+        "SELECT DISTINCT r.rid, r.kind, r.id FROM index_reference e JOIN record r ON r.rid = e.rid WHERE ",
     );
     sql.add(Sql::all([
         Sql::numbers("e.target", from),
@@ -143,7 +144,7 @@ pub fn including(lens: &Lens, hop: Hop, from: &[i64], limit: usize) -> Sql {
         hop.to("e.target_kind"),
         hop.seen(lens),
     ]));
-    sql.push(&format!(" ORDER BY r.rid LIMIT {limit}"));
+    sql.push(&format!(" ORDER BY r.kind, r.id LIMIT {limit}"));
     sql
 }
 

@@ -322,3 +322,31 @@ async fn an_authorization_of_a_narrow_class_opens_no_broader_one() {
     }
     assert_eq!(seen, [("MH", "Condition/elena-mh-condition")]);
 }
+
+/// What comes along stands in an order of its own, not in that in which the store first heard of it:
+/// it may have from a hidden record.
+#[tokio::test]
+async fn what_comes_along_tells_nothing_of_who_pointed_first() {
+    let server = Server::start().await;
+    let ehr = server.token(&Who::ehr()).await;
+    for id in ["zz", "aa"] {
+        let practitioner = json!({"resourceType": "Practitioner", "id": id, "active": true});
+        assert_eq!(server.put(&ehr, &practitioner).await.status, 201, "{id}");
+        let seen = json!({"resourceType": "Observation", "id": format!("by-{id}"), "status": "final",
+            "code": {"coding": [{"system": "http://loinc.org", "code": "8867-4"}]},
+            "subject": {"reference": "Patient/rivera-maya"},
+            "performer": [{"reference": format!("Practitioner/{id}")}],
+            "effectiveDateTime": "2026-08-11T10:00:00-07:00"});
+        let put = server.put(&ehr, &seen).await;
+        assert_eq!(put.status, 201, "{}", put.whole());
+    }
+    let path = "Observation?_id=by-zz,by-aa&_include=Observation:performer";
+    let found = server.get(path, &ehr).await;
+    let keys = found.keys();
+    let came: Vec<&str> = keys
+        .iter()
+        .map(String::as_str)
+        .filter(|key| key.starts_with("Practitioner/"))
+        .collect();
+    assert_eq!(came, ["Practitioner/aa", "Practitioner/zz"]);
+}

@@ -140,7 +140,6 @@ fn along(
         from = found;
         first = false;
     }
-    all.sort_unstable();
     Ok(all)
 }
 
@@ -264,7 +263,9 @@ fn seal(
         Ok(sealed.collect())
     };
     let matches = fetch(matched)?;
-    let others = fetch(included)?;
+    let mut others = fetch(included)?;
+    // By type and id: numbers tell of hidden records too.
+    others.sort_by(|(_, one), (_, other)| one.facts().key.cmp(&other.facts().key));
     patients.sort_unstable();
     patients.dedup();
     page.standing = standing::standing(read, case, settings, names, &patients)?;
