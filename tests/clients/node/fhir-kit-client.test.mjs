@@ -51,7 +51,7 @@ test('patch and delete', async () => {
   const patched = await ehr.patch({
     resourceType: 'Observation',
     id,
-    JSONPatch: [{ op: 'replace', path: '/valueQuantity/value', value: 70 }],
+    jsonPatch: [{ op: 'replace', path: '/valueQuantity/value', value: 70 }],
   });
   assert.equal(patched.valueQuantity.value, 70);
   await ehr.delete({ resourceType: 'Observation', id });
