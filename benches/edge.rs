@@ -68,7 +68,8 @@ async fn main() {
     print::line(listener.local_addr().unwrap());
     let bare = Router::new()
         .route("/fhir/{type}/{id}", get(body))
-        .route("/fhir/{type}", get(body));
+        .route("/fhir/{type}", get(body))
+        .route("/fhir/{type}/{id}/{operation}", get(body));
     let mode = std::env::args().nth(1).unwrap_or_default();
     let router = match mode.as_str() {
         "bare" => return axum::serve(listener, bare).await.unwrap(),
