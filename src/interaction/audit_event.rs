@@ -4,7 +4,7 @@
 use super::{
     Answer, Question, Refusal, Service,
     search::invalid,
-    searchset::{Bundle, Mode, url},
+    searchset::{Bundle, Mode, links},
 };
 use crate::{
     faces::Stamp,
@@ -87,12 +87,8 @@ impl<S: Store, J: Journal> Service<S, J> {
         // Who may read no entry learns no count of them either.
         let may = page.entries.len() == released.len() && may_audit(case);
         let total = if may { page.total } else { 0 };
-        let mut links = vec![("self", url(&self.base, kind.name(), &used))];
-        if let (true, Some(next)) = (may, page.next) {
-            let mut pairs = used.clone();
-            pairs.push((CURSOR.to_owned(), next.to_string()));
-            links.push(("next", url(&self.base, kind.name(), &pairs)));
-        }
+        let next = page.next.filter(|_| may).map(|next| next.to_string());
+        let links = links(&self.base, kind.name(), &used, next);
         let mut bundle = Bundle::searchset(&self.base, Some(total), &links);
         for disclosure in self.disclosed(question, released).await? {
             bundle.add(&disclosure, Mode::Match);

@@ -5,14 +5,16 @@ mod query;
 mod walk;
 
 use super::{
-    Answer, Question, Refusal, Service, search::Handling, search::invalid, searchset::url,
+    Answer, Question, Refusal, Service,
+    search::Handling,
+    search::invalid,
+    searchset::{links, url, write_links},
 };
 use crate::{
     faces::Stamp,
-    fhir::{Key, Kind, json, time},
+    fhir::{Key, Kind, time},
     gate::{Disclosed, Journal},
     scope::Actions,
-    search::plan::CURSOR,
     store::{Moment, Position, SortValue, Span, Store},
 };
 use query::Query;
@@ -205,14 +207,9 @@ impl<S: Store, J: Journal> Service<S, J> {
         entries: Vec<(Key, Seen)>,
         next: Option<Position>,
     ) -> Result<Answer, Refusal> {
-        let mut links = vec![("self", url(&self.base, path, &query.used))];
-        if let Some(next) = next {
-            let asked = url("", path, &query.used);
-            let cursor = self.cursors.seal(&question.case, &asked, &next);
-            let mut pairs = query.used.clone();
-            pairs.push((CURSOR.to_owned(), cursor));
-            links.push(("next", url(&self.base, path, &pairs)));
-        }
+        let asked = url("", path, &query.used);
+        let next = next.map(|next| self.cursors.seal(&question.case, &asked, &next));
+        let links = links(&self.base, path, &query.used, next);
         let mut released = Vec::new();
         let mut places: Vec<(Key, Option<Stamp>)> = Vec::with_capacity(entries.len());
         for (key, seen) in entries {
@@ -225,14 +222,8 @@ impl<S: Store, J: Journal> Service<S, J> {
             .iter()
             .flat_map(|disclosure| disclosure.entries());
         let mut out = Vec::with_capacity(4096);
-        out.extend_from_slice(b"{\"resourceType\":\"Bundle\",\"type\":\"history\",\"link\":[");
-        for (at, (relation, url)) in links.iter().enumerate() {
-            out.extend_from_slice(if at > 0 { b"," } else { b"" });
-            out.extend_from_slice(format!("{{\"relation\":\"{relation}\",\"url\":").as_bytes());
-            json::quote(&mut out, url);
-            out.push(b'}');
-        }
-        out.push(b']');
+        out.extend_from_slice(b"{\"resourceType\":\"Bundle\",\"type\":\"history\"");
+        write_links(&mut out, &links);
         for (at, (key, deleted)) in places.iter().enumerate() {
             out.extend_from_slice(if at == 0 { b",\"entry\":[" } else { b"," });
             let record = match deleted {

@@ -2,7 +2,7 @@
 
 use super::{
     Answer, Question, Refusal, Service, release_all,
-    searchset::{Bundle, Mode, url},
+    searchset::{Bundle, Mode, links, url},
 };
 use crate::{
     faces::Trim,
@@ -14,10 +14,10 @@ use crate::{
     policy::Case,
     scope::Actions,
     search::{
-        plan::{CURSOR, ParseOptions, Plan, Summary},
+        plan::{ParseOptions, Plan, Summary},
         terms::{Library, Need, Unclear},
     },
-    store::Store,
+    store::{Position, Store},
 };
 
 /// Most definitions that one search is worked out from.
@@ -78,27 +78,14 @@ impl<S: Store, J: Journal> Service<S, J> {
         self.define(case, &mut plan).await?;
         let path = within.path();
         let query = url("", &path, &plan.used);
-        let from = match &plan.cursor {
-            None => None,
-            Some(cursor) => match self.cursors.open_cursor(case, &query, cursor) {
-                Some(from) => Some(from),
-                None => {
-                    return Err(invalid(
-                        "the page's cursor has expired or is not of this search",
-                    ));
-                }
-            },
-        };
+        let from = self.page_from(case, &query, plan.cursor.as_deref())?;
         let page = self
             .store
             .search(case, self.settings, &plan, from.as_ref())
             .await?;
-        let mut links = vec![("self", url(&self.base, &path, &plan.used))];
-        if let Some(next) = &page.next {
-            let mut pairs = plan.used.clone();
-            pairs.push((CURSOR.to_owned(), self.cursors.seal(case, &query, next)));
-            links.push(("next", url(&self.base, &path, &pairs)));
-        }
+        let next = page.next.as_ref();
+        let next = next.map(|next| self.cursors.seal(case, &query, next));
+        let links = links(&self.base, &path, &plan.used, next);
         let (of_matches, of_others) = trims(&plan);
         let matches = release_all(page.matches, case, self.settings, &page.standing);
         let matches = trimmed(matches, of_matches.as_ref());
@@ -114,6 +101,20 @@ impl<S: Store, J: Journal> Service<S, J> {
             }
         }
         Ok(Answer::of(200, bundle.finish()))
+    }
+
+    /// Where the page of a search begins.
+    pub(crate) fn page_from(
+        &self,
+        case: &Case,
+        query: &str,
+        cursor: Option<&str>,
+    ) -> Result<Option<Position>, Refusal> {
+        let from = cursor.map(|cursor| {
+            let from = self.cursors.open_cursor(case, query, cursor);
+            from.ok_or_else(|| invalid("the page's cursor has expired or is not of this search"))
+        });
+        from.transpose()
     }
 
     /// Discloses in bounded batches; also nothing is an entry.

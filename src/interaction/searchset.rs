@@ -3,6 +3,7 @@
 use crate::{
     fhir::json,
     gate::{Disclosed, Disclosure},
+    search::plan::CURSOR,
 };
 
 /// A Bundle in the making.
@@ -30,16 +31,7 @@ impl Bundle {
         if let Some(total) = total {
             out.extend_from_slice(format!(",\"total\":{total}").as_bytes());
         }
-        out.extend_from_slice(b",\"link\":[");
-        for (at, (relation, url)) in links.iter().enumerate() {
-            if at > 0 {
-                out.push(b',');
-            }
-            out.extend_from_slice(format!("{{\"relation\":\"{relation}\",\"url\":").as_bytes());
-            json::quote(&mut out, url);
-            out.push(b'}');
-        }
-        out.push(b']');
+        write_links(&mut out, links);
         Bundle {
             out,
             base: base.into(),
@@ -80,6 +72,36 @@ impl Bundle {
             .extend_from_slice(if self.entries == 0 { b"}" } else { b"]}" });
         self.out
     }
+}
+
+/// The links of a page: itself, and the next one by its cursor.
+pub fn links(
+    base: &str,
+    path: &str,
+    used: &[(String, String)],
+    next: Option<String>,
+) -> Vec<(&'static str, String)> {
+    let mut links = vec![("self", url(base, path, used))];
+    if let Some(cursor) = next {
+        let mut pairs = used.to_vec();
+        pairs.push((CURSOR.to_owned(), cursor));
+        links.push(("next", url(base, path, &pairs)));
+    }
+    links
+}
+
+/// Writes the links of a Bundle.
+pub(super) fn write_links(out: &mut Vec<u8>, links: &[(&str, String)]) {
+    out.extend_from_slice(b",\"link\":[");
+    for (at, (relation, url)) in links.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(format!("{{\"relation\":\"{relation}\",\"url\":").as_bytes());
+        json::quote(out, url);
+        out.push(b'}');
+    }
+    out.push(b']');
 }
 
 /// A URL of ours with a query.

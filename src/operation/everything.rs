@@ -6,7 +6,7 @@ use crate::{
     interaction::{
         Answer, Question, Refusal, Service, release_all,
         search::invalid,
-        searchset::{Bundle, Mode, url},
+        searchset::{Bundle, Mode, links, url},
     },
     label::DIRECTORY,
     scope::Actions,
@@ -58,25 +58,14 @@ impl<S: Store, J: Journal> Service<S, J> {
         } = self.parameters(pairs)?;
         let path = format!("{patient}/$everything");
         let query = url("", &path, &used);
-        let from = match cursor {
-            None => None,
-            Some(cursor) => {
-                let from = self.cursors.open_cursor(case, &query, &cursor);
-                Some(from.ok_or_else(|| {
-                    invalid("the page's cursor has expired or is not of this search")
-                })?)
-            }
-        };
+        let from = self.page_from(case, &query, cursor.as_deref())?;
         let page = self
             .store
             .everything(case, self.settings, &patient, count, from.as_ref())
             .await?;
-        let mut links = vec![("self", url(&self.base, &path, &used))];
-        if let Some(next) = &page.next {
-            let mut pairs = used.clone();
-            pairs.push((CURSOR.to_owned(), self.cursors.seal(case, &query, next)));
-            links.push(("next", url(&self.base, &path, &pairs)));
-        }
+        let next = page.next.as_ref();
+        let next = next.map(|next| self.cursors.seal(case, &query, next));
+        let links = links(&self.base, &path, &used, next);
         let own = release_all(page.matches, case, self.settings, &page.standing);
         let named: Vec<Key> = {
             let mut named: Vec<Key> = own
