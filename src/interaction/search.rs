@@ -12,10 +12,12 @@ use crate::{
     },
     gate::{Disclosure, Journal, Released, disclose},
     policy::Case,
+    profile::shipped::own,
     scope::Actions,
     search::{
         plan::{ParseOptions, Plan, Summary},
-        terms::{Library, Need, Unclear},
+        shipped::shipped,
+        terms::{Definition, Library, Need, Unclear},
     },
     store::{Position, Store},
 };
@@ -193,11 +195,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         }
     }
 
-    async fn definition(
-        &self,
-        case: &Case,
-        need: &Need,
-    ) -> Result<Option<crate::search::terms::Definition>, Refusal> {
+    async fn definition(&self, case: &Case, need: &Need) -> Result<Option<Definition>, Refusal> {
         let (kind, name) = match need {
             Need::ValueSet(name) => ("ValueSet", name),
             Need::CodeSystem(name) => ("CodeSystem", name),
@@ -231,7 +229,14 @@ impl<S: Store, J: Journal> Service<S, J> {
         let plan = Plan::parse(Some(kind), &pairs, options).map_err(Refusal::Invalid)?;
         let page = self.store.search(case, self.settings, &plan, None).await?;
         let found = release_all(page.matches, case, self.settings, &page.standing);
-        Ok(found.first().and_then(Released::definition))
+        let stored = found.first().and_then(Released::definition);
+        // What comes with the program, where it is not stored: ours, and R4's own.
+        let ours = || {
+            let own = own(kind.name(), url)
+                .filter(|own| version.is_none_or(|version| own.text("version") == Some(version)));
+            own.as_ref().and_then(Definition::of_ours)
+        };
+        Ok(stored.or_else(ours).or_else(|| shipped(need)))
     }
 }
 

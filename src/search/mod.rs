@@ -4,6 +4,7 @@
 mod chain;
 pub mod filter;
 pub mod fold;
+mod implied;
 pub mod index;
 mod leaf;
 pub mod matching;
@@ -12,6 +13,7 @@ pub mod params;
 pub mod path;
 pub mod plan;
 mod results;
+pub mod shipped;
 pub mod terms;
 pub mod unit;
 mod values;

@@ -5,6 +5,7 @@ use super::{
         DateTest, Defined, Filter, Prefix, ReferenceTest, StringTest, Test, TokenTest, UriTest,
     },
     fold::{fold, words},
+    implied::{Systems, systems},
     number::{NumberTest, QuantityTest, UnitTest},
     params::{CONTENT, ID, LAST_UPDATED, Param, ParamType, TEXT},
     path::Leaf,
@@ -146,9 +147,19 @@ fn tokens(
             Some(_) => Err(Invalid("no such modifier in FHIR R4 for this parameter")),
         };
     }
+    let said = || -> Result<Test, ValueFault> {
+        let systems = systems(param);
+        let tests = each(values, token)?.into_iter();
+        Ok(Test::Token(
+            tests.flat_map(|test| systems.said(test)).collect(),
+        ))
+    };
     Ok(match modifier {
-        None => Test::Token(each(values, token)?),
-        Some("not") => Test::Not(Box::new(Test::Token(each(values, token)?))),
+        None => said()?,
+        Some("not") => Test::Not(Box::new(said()?)),
+        Some("text") if !matches!(systems(param), Systems::Said) => {
+            return Err(Unsupported("the modifier :text on what has no text"));
+        }
         Some("text") => Test::TokenText(each(values, |value| match fold(&unescape(value)) {
             text if text.is_empty() => Err(Invalid("an empty value matches nothing")),
             text => Ok(text),

@@ -10,7 +10,13 @@ fn made() -> Vec<Value> {
             "encounter": {"reference": "Encounter/it-e"}, "code": code("http://example.org/animals", of),
             "clinicalStatus": code("http://terminology.hl7.org/CodeSystem/condition-clinical", "active")})
     };
+    let person = |id: &str, gender: &str| {
+        json!({"resourceType": "Patient", "id": id, "name": [{"family": "Implied"}], "gender": gender,
+            "active": gender == "male"})
+    };
     vec![
+        person("it-him", "male"),
+        person("it-her", "female"),
         json!({"resourceType": "Patient", "id": "it-p", "name": [{"family": "Walker"}], "birthDate": "1990-05-01",
             "text": {"status": "generated", "div": "<div xmlns=\"http://www.w3.org/1999/xhtml\">Fond of <b>gardening</b></div>"},
             "photo": [{"title": "x"}]}),
@@ -61,6 +67,71 @@ async fn value_sets_and_code_systems_that_are_stored_widen_a_search() {
         assert_eq!(reply.status, 400, "{query}");
         assert!(!reply.text().contains("example.org"), "{reply:?}");
     }
+}
+
+#[tokio::test]
+async fn a_code_element_has_the_system_of_its_binding_and_r4_s_value_sets_are_known() {
+    let (server, token) = start().await;
+    let gender = "http://hl7.org/fhir/administrative-gender";
+    let sets = "http://hl7.org/fhir/ValueSet";
+    for (query, expected) in [
+        ("gender=male".to_owned(), "it-him"),
+        (format!("gender={gender}|male"), "it-him"),
+        (format!("gender={gender}|"), "it-her it-him"),
+        ("gender=http://example.org/other|male".to_owned(), ""),
+        ("gender=|male".to_owned(), "it-him"),
+        (format!("gender:not={gender}|male"), "it-her"),
+        (
+            format!("gender:in={sets}/administrative-gender"),
+            "it-her it-him",
+        ),
+        (format!("gender:not-in={sets}/administrative-gender"), ""),
+        (format!("gender:in={sets}/address-use"), ""),
+        (format!("gender:below={gender}|male"), "it-him"),
+        (format!("gender:above={gender}|male"), "it-him"),
+        (
+            "active=http://hl7.org/fhir/special-values|true".to_owned(),
+            "it-him",
+        ),
+        ("active=http://example.org/other|true".to_owned(), ""),
+    ] {
+        let path = format!("Patient?name=implied&{query}&_sort=_id&_total=accurate");
+        let reply = server.get(&path, &token).await;
+        assert_eq!(reply.status, 200, "{query} {reply:?}");
+        let ids: Vec<String> = reply
+            .keys()
+            .iter()
+            .map(|key| key.trim_start_matches("Patient/").to_owned())
+            .collect();
+        assert_eq!(ids.join(" "), expected, "{query}");
+        assert_eq!(reply.json()["total"], ids.len(), "{query}");
+    }
+    let text = server.get("Patient?gender:text=male", &token).await;
+    assert_eq!(text.status, 400);
+    // Of several types each has its own.
+    let finished = "http://hl7.org/fhir/encounter-status|finished";
+    let some = format!("?_type=Encounter,Observation&status={finished}&patient=it-p");
+    assert_eq!(server.get(&some, &token).await.keys(), ["Encounter/it-e"]);
+    let not = "?_type=Encounter,Observation&status=http://hl7.org/fhir/observation-status|finished&patient=it-p";
+    assert!(server.get(not, &token).await.keys().is_empty());
+    let chained = format!("Condition?encounter.status={finished}&code=dog");
+    assert_eq!(
+        server.get(&chained, &token).await.keys(),
+        ["Condition/it-dog"]
+    );
+    // A value set by hierarchy, one of ours, and one that can't be told here.
+    let class = "http://terminology.hl7.org/ValueSet/v3-ActEncounterCode";
+    let found = server
+        .get(&format!("Encounter?patient=it-p&class:in={class}"), &token)
+        .await;
+    assert_eq!(found.keys(), ["Encounter/it-e"], "{found:?}");
+    let ours = "Condition?code:in=https://confide.example/fhir/ValueSet/member-flag";
+    let found = server.get(ours, &token).await;
+    assert_eq!(found.status, 200, "{}", found.text());
+    let sct = server
+        .get(&format!("Procedure?code:in={sets}/procedure-code"), &token)
+        .await;
+    assert_eq!(sct.status, 400);
 }
 
 #[tokio::test]
