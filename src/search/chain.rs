@@ -3,7 +3,7 @@
 
 use super::{
     filter::{Filter, Leg, ReferenceTest, Test},
-    params::{self, ID, Param, ParamType, SECURITY},
+    params::{self, ID, Param, ParamType},
     plan::{Fault, ParseOptions},
     values,
 };
@@ -88,9 +88,6 @@ pub(super) fn filter(
         None => (name, None),
     };
     let param = param(code)?;
-    if param.code == SECURITY {
-        return Err(Fault::Unsupported("search by label"));
-    }
     let base = way.options.base;
     let several = kinds.iter().nth(1).is_some() && params::of_every_resource(code).is_none();
     if param.kind != ParamType::Token || !several {

@@ -51,8 +51,8 @@ pub struct Part {
     pub is_free: bool,
 }
 
-/// The parameters of every resource, in the form of the table. `_security` is known but has no
-/// index entries: labels live in the record's head and only some may be known to the requester.
+/// The parameters of every resource, in the form of the table. `_security` has no index entries:
+/// labels live in the record's head and only some may be known to the requester.
 const OF_EVERY_RESOURCE: [(&str, ParamType, &str); 8] = [
     (ID, ParamType::Token, "id:id"),
     (LAST_UPDATED, ParamType::Date, "meta.lastUpdated:instant"),

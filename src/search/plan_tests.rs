@@ -65,7 +65,7 @@ fn what_is_not_supported_says_so() {
     for query in [
         "subject:below=x",
         "date:not=2026",
-        "_security=R",
+        "_security=REDACTED",
         "_revinclude=*",
         "_contained=true",
         "_containedType=contained",

@@ -4,8 +4,9 @@
 use super::{
     filter::{Defined, Filter, Test, TokenTest},
     implied::{Systems, systems},
-    params::Param,
+    params::{Param, SECURITY},
     plan::Plan,
+    values::is_handling,
 };
 use crate::fhir::{Node, Resource};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -539,6 +540,11 @@ fn in_test(param: &Param, test: &mut Test, library: &Library) -> Result<(), Uncl
                 all = all.or(library.of(one)?);
             }
             let tests = all.tests().into_iter();
+            if param.code == SECURITY && tests.as_slice().iter().any(is_handling) {
+                return Err(Unclear::Because(
+                    "a search for what was taken out is not supported",
+                ));
+            }
             *test = Test::Token(tests.flat_map(|test| systems.said(test)).collect());
             Ok(())
         }

@@ -7,7 +7,7 @@ use super::{
     fold::{fold, words},
     implied::{Systems, systems},
     number::{NumberTest, QuantityTest, UnitTest},
-    params::{CONTENT, ID, LAST_UPDATED, Param, ParamType, TEXT},
+    params::{CONTENT, ID, LAST_UPDATED, Param, ParamType, SECURITY, TEXT},
     path::Leaf,
     unit::{Scale, UCUM},
 };
@@ -150,6 +150,9 @@ fn tokens(
     let said = || -> Result<Test, ValueFault> {
         let systems = systems(param);
         let tests = each(values, token)?.into_iter();
+        if param.code == SECURITY && tests.as_slice().iter().any(is_handling) {
+            return Err(Unsupported("a search for what was taken out"));
+        }
         Ok(Test::Token(
             tests.flat_map(|test| systems.said(test)).collect(),
         ))
@@ -157,6 +160,9 @@ fn tokens(
     Ok(match modifier {
         None => said()?,
         Some("not") => Test::Not(Box::new(said()?)),
+        Some("text" | "of-type") if param.code == SECURITY => {
+            return Err(Unsupported("this modifier on this parameter"));
+        }
         Some("text") if !matches!(systems(param), Systems::Said) => {
             return Err(Unsupported("the modifier :text on what has no text"));
         }
@@ -185,6 +191,19 @@ fn tokens(
         }
         Some(_) => return Err(Invalid("no such modifier in FHIR R4 for this parameter")),
     })
+}
+
+/// The system of `REDACTED`.
+const OBSERVATION_VALUE: &str = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue";
+
+/// Whether a label is asked for that says what was done to the answer, not what the record reveals: no
+/// column holds it.
+pub(super) fn is_handling(test: &TokenTest) -> bool {
+    match (&test.system, &test.code) {
+        (Some(Some(system)), _) if **system == *OBSERVATION_VALUE => true,
+        (None, Some(code)) => &**code == "REDACTED",
+        _ => false,
+    }
 }
 
 /// `system|code`, both given.

@@ -3,6 +3,7 @@
 
 mod compare;
 mod filter;
+mod label;
 mod order;
 
 pub use order::{Order, page};

@@ -168,10 +168,17 @@ impl Lens {
             Sql::numbers(&format!("{r}.rid"), &self.grant_groups),
         ]);
         let told = !(plain && e.is_some_and(|entry| is_hidden_meta(entry.param)));
-        Sql::any([
+        let seen = Sql::any([
             Sql::all([open, Sql::truth(told)]),
             Sql::any(self.nobody.iter().map(|lane| self.lane(lane, r, e, NOBODY))),
-        ])
+        ]);
+        match e {
+            // The directory shows no labels.
+            Some(entry) if entry.param.code == params::SECURITY => {
+                Sql::all([r.is_of(*DIRECTORY).not(), seen])
+            }
+            _ => seen,
+        }
     }
 
     /// Whether the patient `q` permits.
@@ -374,7 +381,7 @@ impl Lens {
 
 /// Elements of `meta` that only those see who may know labels (`faces::plain`).
 fn is_hidden_meta(param: &Param) -> bool {
-    [params::TAG, params::SOURCE].contains(&param.code)
+    [params::TAG, params::SOURCE, params::SECURITY].contains(&param.code)
 }
 
 fn effective(r: Alias<'_>, of: State) -> String {

@@ -1,14 +1,15 @@
 //! Filters as SQL. A filter is asked of a record `r` at some level: level 0 is what is searched, each
 //! hop of a chain goes one deeper. Each table that is touched goes through [`Lens::sees`].
 
-use super::compare::{
-    begins, date, like, liked, local, number, quantity, string, texts, tokens, uri,
+use super::{
+    compare::{begins, date, like, liked, local, number, quantity, string, texts, tokens, uri},
+    label,
 };
 use crate::{
     fhir::{Kind, Kinds},
     search::{
         filter::{Filter, Leg, ReferenceTest, Test},
-        params::{Param, ParamId, ParamType},
+        params::{Param, ParamId, ParamType, SECURITY},
     },
     store::{
         sql::Sql,
@@ -36,6 +37,10 @@ impl Level {
 
     pub(super) fn e(self) -> String {
         self.alias("e")
+    }
+
+    pub(super) fn kind(self) -> Option<Kind> {
+        self.kind
     }
 
     fn alias(self, letter: &str) -> String {
@@ -75,6 +80,11 @@ fn test(lens: &Lens, param: &Param, asked: &Test, at: Level) -> Sql {
             let column = format!("{r}.{}", updated(lens));
             Sql::any(tests.iter().map(|test| date(*test, &column, &column)))
         }
+        Test::Missing(missing) if param.code == SECURITY => {
+            let told = label::any(lens, param, at);
+            if *missing { told.not() } else { told }
+        }
+        Test::Token(tests) if param.code == SECURITY => label::labels(lens, param, tests, at),
         Test::Missing(missing) => {
             let rows = rows_of(param);
             let found = rows.map(|rows| exists(lens, param, rows, Sql::truth(true), at));
@@ -436,6 +446,8 @@ fn candidates(param: &Param, test: &Test, kinds: Kinds, at: Level) -> Option<Sql
             union(first.collect::<Option<Vec<Sql>>>()?)
         }
         Test::TokenText(_) => None,
+        // Made of the record's columns.
+        Test::Token(_) if param.code == SECURITY => None,
         _ => union(
             passes(param, test, &e)
                 .into_iter()
