@@ -102,6 +102,11 @@ impl<S: Store, J: Journal> Service<S, J> {
                 bundle.add(&disclosure, Mode::Include);
             }
         }
+        if page.cut {
+            let text = "the includes lead to more than is here: one brings at most 1000 records, and \
+                        those that iterate stop at 5000; ask for fewer matches (_count) or fewer includes";
+            bundle.say(Issue::new(IssueType::TooCostly, text).as_warning());
+        }
         Ok(Answer::of(200, bundle.finish()))
     }
 

@@ -52,7 +52,7 @@ pub struct Plan {
 /// One hop along a reference parameter: `Type:param[:Target]`.
 #[derive(Debug, Clone, Copy)]
 pub struct Include {
-    /// The type that holds the reference; any (of an `:iterate`) where `None`.
+    /// The type that holds the reference; any where `None`.
     pub source: Option<Kind>,
     /// The reference; each of the type's where `None` (`*`).
     pub param: Option<&'static Param>,

@@ -66,7 +66,6 @@ fn what_is_not_supported_says_so() {
         "subject:below=x",
         "date:not=2026",
         "_security=REDACTED",
-        "_revinclude=*",
         "_contained=true",
         "_containedType=contained",
         "_sort=code-value-quantity",

@@ -233,3 +233,37 @@ async fn chains_and_pages_of_several_keys_hold_over_http() {
     let list = server.get("Condition?_list=it-none", &token).await;
     assert_eq!((list.status, list.keys().len()), (200, 0));
 }
+
+#[tokio::test]
+async fn a_cut_include_is_told_by_what_is_seen() {
+    let patient = |id: &str| json!({"resourceType": "Patient", "id": id, "gender": "other"});
+    let one = |patient: &str, number: usize| {
+        json!({"resourceType": "Observation", "id": format!("{patient}-{number}"), "status": "final",
+            "code": {"coding": [{"system": "http://loinc.org", "code": "8867-4"}]},
+            "subject": {"reference": format!("Patient/{patient}")}})
+    };
+    let mut records = vec![patient("it-few"), patient("it-many")];
+    records.extend((0..1000).map(|number| one("it-few", number)));
+    records.extend((0..1001).map(|number| one("it-many", number)));
+    // One more that the facility may not see.
+    let mut note = one("it-few", 1000);
+    note["meta"] = json!({"security": [
+        {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "PSYTHPN"}]});
+    records.push(note);
+    let server = Start::default().import(&records).go().await;
+    let token = server.token(&Who::ehr()).await;
+    for (id, told) in [("it-few", false), ("it-many", true)] {
+        for way in ["Observation:patient", "*"] {
+            let path = format!("Patient?_id={id}&_revinclude={way}");
+            let bundle = server.get(&path, &token).await.json();
+            let entries = bundle["entry"].as_array().unwrap();
+            assert_eq!(entries.len(), 1001 + usize::from(told), "{path}");
+            let said = entries.last().unwrap();
+            assert_eq!(said["search"]["mode"] == "outcome", told, "{path}");
+            if told {
+                assert_eq!(said["resource"]["issue"][0]["severity"], "warning");
+                assert!(said["fullUrl"].is_null());
+            }
+        }
+    }
+}
