@@ -15,6 +15,7 @@ use crate::{
     profile::shipped::own,
     scope::Actions,
     search::{
+        kin::{KIN, Kin},
         plan::{ParseOptions, Plan, Summary},
         shipped::shipped,
         terms::{Definition, Library, Need, Unclear},
@@ -204,6 +205,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         let (kind, name) = match need {
             Need::ValueSet(name) => ("ValueSet", name),
             Need::CodeSystem(name) => ("CodeSystem", name),
+            Need::Kin(kin) => return self.kin(case, kin).await,
         };
         let Some(kind) = Kind::named(kind) else {
             return Ok(None);
@@ -242,6 +244,39 @@ impl<S: Store, J: Journal> Service<S, J> {
             own.as_ref().and_then(Definition::of_ours)
         };
         Ok(stored.or_else(ours).or_else(|| shipped(need)))
+    }
+}
+
+impl<S: Store, J: Journal> Service<S, J> {
+    /// A record of a tree with those above or below it that the requester may see; `None` where they are
+    /// too many.
+    async fn kin(&self, case: &Case, kin: &Kin) -> Result<Option<Definition>, Refusal> {
+        let mut all = vec![kin.id.clone()];
+        let mut next = all.clone();
+        while !next.is_empty() {
+            let mut found = Vec::new();
+            for some in next.chunks(KIN) {
+                let mut pairs = vec![kin.next(some)];
+                pairs.push(("_count".to_owned(), KIN.to_string()));
+                let options = ParseOptions::default();
+                let plan =
+                    Plan::parse(Some(kin.kind), &pairs, options).map_err(Refusal::Invalid)?;
+                let page = self.store.search(case, self.settings, &plan, None).await?;
+                if page.next.is_some() {
+                    return Ok(None);
+                }
+                let shown = page.matches.iter();
+                found.extend(shown.map(|sealed| sealed.facts().key.id.clone()));
+            }
+            found.retain(|id| !all.contains(id));
+            found.dedup();
+            all.extend_from_slice(&found);
+            if all.len() > KIN {
+                return Ok(None);
+            }
+            next = found;
+        }
+        Ok(Some(Definition::Kin(all)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a query asks of a record: tests on index entries.
 
 use super::{
+    kin::Kin,
     number::{NumberTest, QuantityTest},
     params::Param,
 };
@@ -51,6 +52,9 @@ pub enum Test {
     /// Codes of definitions that are stored as resources; see [`super::terms`]. The store is never
     /// asked this: it is resolved to [`Test::Token`] before.
     Defined(Vec<Defined>),
+    /// References to records above or below others. As with [`Test::Defined`], the store is never asked
+    /// this: it is resolved to [`Test::Reference`] before.
+    Kin(Vec<Kin>),
     /// The opposite (`:not`, `:not-in`, `:not` of a chain's end is no such thing).
     Not(Box<Test>),
     /// A chain: the record that the reference names is of one of these types and passes.

@@ -6,6 +6,7 @@ pub mod filter;
 pub mod fold;
 mod implied;
 pub mod index;
+pub mod kin;
 mod leaf;
 pub mod matching;
 pub mod number;

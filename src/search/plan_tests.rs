@@ -63,7 +63,7 @@ fn unknown_parameters_are_refused_or_dropped_when_lenient() {
 #[test]
 fn what_is_not_supported_says_so() {
     for query in [
-        "subject:below=x",
+        "derived-from:below=x",
         "date:not=2026",
         "_security=REDACTED",
         "_contained=true",

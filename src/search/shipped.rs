@@ -11,6 +11,7 @@ pub fn shipped(need: &Need) -> Option<Definition> {
     let (table, name) = match need {
         Need::ValueSet(name) => (VALUE_SETS, name),
         Need::CodeSystem(name) => (CODE_SYSTEMS, name),
+        Need::Kin(_) => return None,
     };
     let (url, version) = match name.split_once('|') {
         Some((url, version)) => (url, Some(version)),
@@ -27,7 +28,7 @@ pub fn shipped(need: &Need) -> Option<Definition> {
     }
     match need {
         Need::ValueSet(_) => Some(Definition::of_set(rows.iter().map(Vec::as_slice))),
-        Need::CodeSystem(_) => rows.first().and_then(|row| Definition::of_system(row)),
+        _ => rows.first().and_then(|row| Definition::of_system(row)),
     }
 }
 

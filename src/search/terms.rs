@@ -4,11 +4,12 @@
 use super::{
     filter::{Defined, Filter, Test, TokenTest},
     implied::{Systems, systems},
+    kin::{Kin, references},
     params::{Param, SECURITY},
     plan::Plan,
     values::is_handling,
 };
-use crate::fhir::{Node, Resource};
+use crate::fhir::{Id, Node, Resource};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Most codes that a search is widened to.
@@ -24,6 +25,8 @@ pub enum Definition {
     ValueSet(ValueSet),
     /// A code system.
     CodeSystem(CodeSystem),
+    /// A record and those above or below it.
+    Kin(Vec<Id>),
 }
 
 /// What a ValueSet says.
@@ -64,6 +67,8 @@ pub enum Need {
     ValueSet(Box<str>),
     /// A CodeSystem, by URL.
     CodeSystem(Box<str>),
+    /// The records above or below one.
+    Kin(Kin),
 }
 
 /// Definitions by what asked for them. `None`: there is none.
@@ -297,6 +302,11 @@ impl Library {
     /// Whether nothing was fetched.
     pub fn is_empty(&self) -> bool {
         self.known.is_empty()
+    }
+
+    /// What was fetched for a need; `None` where it was not yet.
+    pub(super) fn found(&self, need: &Need) -> Option<Option<&Definition>> {
+        self.known.get(need).map(Option::as_ref)
     }
 
     fn value_set(&self, name: &str) -> Result<&ValueSet, Unclear> {
@@ -546,6 +556,10 @@ fn in_test(param: &Param, test: &mut Test, library: &Library) -> Result<(), Uncl
                 ));
             }
             *test = Test::Token(tests.flat_map(|test| systems.said(test)).collect());
+            Ok(())
+        }
+        Test::Kin(kin) => {
+            *test = Test::Reference(references(kin, library)?);
             Ok(())
         }
         Test::Not(test) | Test::Among(_, test) => in_test(param, test, library),

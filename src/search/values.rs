@@ -6,6 +6,7 @@ use super::{
     },
     fold::{fold, words},
     implied::{Systems, systems},
+    kin::{self, Kin},
     number::{NumberTest, QuantityTest, UnitTest},
     params::{CONTENT, ID, LAST_UPDATED, Param, ParamType, SECURITY, TEXT},
     path::Leaf,
@@ -79,6 +80,9 @@ pub(super) fn test(
             })?))
         }
         (ParamType::Reference, Some("identifier")) => Ok(Test::Identifier(each(&values, token)?)),
+        (ParamType::Reference, Some(way @ ("above" | "below"))) => {
+            kin(param, way == "below", &values, base)
+        }
         (ParamType::Reference, modifier) => {
             let kinds = reference_kinds(param, modifier)?;
             let canonical = param.paths.iter().any(|path| path.leaf == Leaf::Canonical);
@@ -378,6 +382,35 @@ fn reference_kinds(param: &Param, modifier: Option<&str>) -> Result<Kinds, Value
 
 /// A type in the value says which is meant, also one that the definition doesn't foresee; a modifier
 /// says which may be.
+/// `:above` and `:below`.
+fn kin(
+    param: &Param,
+    below: bool,
+    values: &[&str],
+    base: Option<&str>,
+) -> Result<Test, ValueFault> {
+    let trees = param.targets.both(*kin::KINDS);
+    if trees.is_empty() || param.targets == Kinds::ALL {
+        return Err(Unsupported("this modifier on this parameter"));
+    }
+    let mut all = Vec::new();
+    for value in values {
+        let ReferenceTest::Local { kinds, id } = reference(&unescape(value), trees, true, base)
+        else {
+            return Err(Invalid(
+                "with this modifier the value must be a record here",
+            ));
+        };
+        let one = |kind| Kin {
+            kind,
+            id: id.clone(),
+            below,
+        };
+        all.extend(kinds.iter().map(one));
+    }
+    Ok(Test::Kin(all))
+}
+
 fn reference(value: &str, kinds: Kinds, is_typed: bool, base: Option<&str>) -> ReferenceTest {
     if let Some(id) = Id::parse(value) {
         return ReferenceTest::Local { kinds, id };
@@ -478,7 +511,7 @@ mod tests {
         for (kind, code, modifier, value) in [
             ("Observation", "date", Some("not"), "2026"),
             ("Observation", "value-string", Some("text"), "x"),
-            ("Observation", "subject", Some("below"), "x"),
+            ("Observation", "encounter", Some("below"), "x"),
             ("Observation", "_id", Some("not"), "x"),
             (
                 "Observation",

@@ -99,7 +99,7 @@ fn test(lens: &Lens, param: &Param, asked: &Test, at: Level) -> Sql {
         })),
         Test::Composite(any) => Sql::any(any.iter().map(|parts| together(lens, param, parts, at))),
         // What no definition was put in the place of means nothing, nor does its opposite.
-        Test::Defined(_) => Sql::truth(false),
+        Test::Defined(_) | Test::Kin(_) => Sql::truth(false),
         Test::Not(asked) if matches!(**asked, Test::Defined(_)) => Sql::truth(false),
         Test::Not(asked) => test(lens, param, asked, at).not(),
         Test::Chain(legs) => Sql::any(legs.iter().map(|leg| chain(lens, param, leg, at))),

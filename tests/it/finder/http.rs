@@ -267,3 +267,67 @@ async fn a_cut_include_is_told_by_what_is_seen() {
         }
     }
 }
+
+#[tokio::test]
+async fn references_lead_up_and_down_trees() {
+    let place = |id: &str, of: &str| {
+        json!({"resourceType": "Location", "id": id, "status": "active",
+            "partOf": {"reference": format!("Location/{of}")}})
+    };
+    let at = |id: &str, place: &str| {
+        json!({"resourceType": "Encounter", "id": id, "status": "finished",
+            "subject": {"reference": "Patient/it-p"},
+            "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "AMB"},
+            "location": [{"location": {"reference": format!("Location/{place}")}}]})
+    };
+    let mut records = made();
+    records.extend([
+        json!({"resourceType": "Location", "id": "it-site", "status": "active"}),
+        place("it-house", "it-site"),
+        place("it-ward", "it-house"),
+        // A ring is against the standard, and must end all the same.
+        place("it-ring", "it-loop"),
+        place("it-loop", "it-ring"),
+        at("it-at-site", "it-site"),
+        at("it-at-house", "it-house"),
+        at("it-at-ward", "it-ward"),
+        at("it-at-ring", "it-ring"),
+    ]);
+    let server = Start::default().import(&records).go().await;
+    let token = server.token(&Who::ehr()).await;
+    for (query, expected) in [
+        (
+            "location:below=it-site",
+            "it-at-house it-at-site it-at-ward",
+        ),
+        ("location:below=Location/it-house", "it-at-house it-at-ward"),
+        ("location:above=it-house", "it-at-house it-at-site"),
+        (
+            "location:above=Location/it-ward&location=it-ward",
+            "it-at-ward",
+        ),
+        ("location:below=it-ring", "it-at-ring"),
+        ("location:below=it-none", ""),
+        ("location:below=it-ward,it-ring", "it-at-ring it-at-ward"),
+        ("location:below=Organization/it-site", ""),
+        ("location.partof:below=it-site", "it-at-house it-at-ward"),
+    ] {
+        let reply = server
+            .get(&format!("Encounter?{query}&_sort=_id"), &token)
+            .await;
+        assert_eq!(reply.status, 200, "{query} {reply:?}");
+        let ids: Vec<String> = reply
+            .keys()
+            .iter()
+            .map(|key| key.trim_start_matches("Encounter/").to_owned())
+            .collect();
+        assert_eq!(ids.join(" "), expected, "{query}");
+    }
+    for query in [
+        "Encounter?subject:below=it-p",
+        "Encounter?location:below=http://example.org/Location/x",
+        "Encounter?date:below=2026",
+    ] {
+        assert_eq!(server.get(query, &token).await.status, 400, "{query}");
+    }
+}
