@@ -2,6 +2,7 @@
 
 use super::{
     kin::Kin,
+    near::NearTest,
     number::{NumberTest, QuantityTest},
     params::Param,
 };
@@ -47,6 +48,8 @@ pub enum Test {
     Number(Vec<NumberTest>),
     /// A quantity.
     Quantity(Vec<QuantityTest>),
+    /// A place (`near`).
+    Near(Vec<NearTest>),
     /// A composite: for each alternative a filter a part, in the order of [`Param::of_parts`].
     Composite(Vec<Vec<Filter>>),
     /// Codes of definitions that are stored as resources; see [`super::terms`]. The store is never

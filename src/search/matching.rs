@@ -162,6 +162,9 @@ fn entry_passes(test: &Test, value: &IndexValue) -> bool {
         (Test::Number(tests), IndexValue::Number(span)) => {
             tests.iter().any(|test| test.matches(span))
         }
+        (Test::Near(tests), IndexValue::Place(place)) => {
+            tests.iter().any(|test| test.matches(place))
+        }
         (Test::Quantity(tests), _) => tests.iter().any(|test| test.matches(value)),
         _ => false,
     }

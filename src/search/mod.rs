@@ -9,6 +9,7 @@ pub mod index;
 pub mod kin;
 mod leaf;
 pub mod matching;
+pub mod near;
 pub mod number;
 pub mod params;
 pub mod path;

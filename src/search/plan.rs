@@ -325,7 +325,7 @@ impl Fault {
 impl SortKey {
     /// Whether a parameter can be an order.
     pub(super) fn sortable(kind: ParamType) -> bool {
-        kind != ParamType::Composite
+        ![ParamType::Composite, ParamType::Special].contains(&kind)
     }
 }
 

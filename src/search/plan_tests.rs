@@ -78,7 +78,7 @@ fn what_is_not_supported_says_so() {
             "{query}"
         );
     }
-    assert!(refused("Location", "near=1|2|3").ends_with("is not supported"));
+    assert!(refused("Location", "_sort=near").ends_with("is not supported"));
     assert!(refused("Bundle", "composition=x").ends_with("is not supported"));
 }
 

@@ -7,6 +7,7 @@ use super::{
     fold::{fold, words},
     implied::{Systems, systems},
     kin::{self, Kin},
+    near::NearTest,
     number::{NumberTest, QuantityTest, UnitTest},
     params::{CONTENT, ID, LAST_UPDATED, Param, ParamType, SECURITY, TEXT},
     path::Leaf,
@@ -109,6 +110,10 @@ pub(super) fn test(
             let read = |value: &str| NumberTest::parse(value).ok_or(Invalid("must be a number"));
             Ok(Test::Number(each(&values, read)?))
         }
+        (ParamType::Special, None) => Ok(Test::Near(each(&values, |value| {
+            let form = "must be latitude|longitude|distance|units, with a unit of length";
+            NearTest::parse(&split(value, '|')).ok_or(Invalid(form))
+        })?)),
         (ParamType::Quantity, None) => Ok(Test::Quantity(each(&values, quantity)?)),
         (ParamType::Composite, None) => {
             let read = |value: &str| composite(param, value, base);

@@ -2,7 +2,9 @@
 //! hop of a chain goes one deeper. Each table that is touched goes through [`Lens::sees`].
 
 use super::{
-    compare::{begins, date, like, liked, local, number, quantity, string, texts, tokens, uri},
+    compare::{
+        begins, date, like, liked, local, near, number, quantity, string, texts, tokens, uri,
+    },
     label,
 };
 use crate::{
@@ -155,7 +157,7 @@ fn rows_of(param: &Param) -> impl Iterator<Item = Rows> {
         ParamType::String if param.is_words() => &["index_text"],
         ParamType::String => &["index_string"],
         ParamType::Uri => &["index_uri"],
-        ParamType::Number | ParamType::Quantity => &["index_number"],
+        ParamType::Number | ParamType::Quantity | ParamType::Special => &["index_number"],
         // A reference to elsewhere, or by identifier alone, is one too.
         ParamType::Reference => &["index_reference", "index_token", "index_uri"],
         ParamType::Token => &["index_token"],
@@ -211,6 +213,10 @@ fn passes(param: &Param, asked: &Test, e: &str) -> Vec<(Rows, Sql)> {
                 Sql::any(tests.iter().map(|test| number(*test, &low, &high))),
             )
         }
+        Test::Near(tests) => one(
+            "index_number",
+            Sql::any(tests.iter().map(|test| near(test, e))),
+        ),
         Test::Quantity(tests) => one(
             "index_number",
             Sql::any(tests.iter().map(|test| quantity(test, e))),
@@ -391,7 +397,7 @@ fn rank(test: &Test) -> Option<u8> {
             ranks.collect::<Option<Vec<u8>>>()?.into_iter().max()?
         }
         Test::String(_) | Test::Uri(_) => 3,
-        Test::Number(_) | Test::Quantity(_) => 4,
+        Test::Number(_) | Test::Quantity(_) | Test::Near(_) => 4,
         Test::Date(_) => 5,
         _ => return None,
     })

@@ -269,6 +269,51 @@ async fn a_cut_include_is_told_by_what_is_seen() {
 }
 
 #[tokio::test]
+async fn places_are_found_by_their_distance() {
+    let place = |id: &str, latitude: f64, longitude: f64| {
+        json!({"resourceType": "Location", "id": id, "status": "active", "name": "Near",
+            "position": {"latitude": latitude, "longitude": longitude}})
+    };
+    let records = [
+        place("it-la", 34.0522, -118.2437),
+        place("it-sf", 37.7749, -122.4194),
+        place("it-fiji", -17.8, 179.95),
+        place("it-samoa", -17.8, -179.95),
+        json!({"resourceType": "Location", "id": "it-nowhere", "status": "active", "name": "Near"}),
+    ];
+    let server = Start::default().import(&records).go().await;
+    let token = server.token(&Who::ehr()).await;
+    for (query, expected) in [
+        ("near=34|-118.2|20|km", "it-la"),
+        ("near=34|-118.2|20", "it-la"),
+        ("near=34|-118.2", "it-la"),
+        ("near=34.0522|-118.2437|558|km", "it-la"),
+        ("near=34.0522|-118.2437|560|km", "it-la it-sf"),
+        ("near=34.0522|-118.2437|348|[mi_i]", "it-la it-sf"),
+        ("near=-17.8|179.95|11|km", "it-fiji it-samoa"),
+        ("near=-17.8|179.95|10|km", "it-fiji"),
+        ("near=34|-118.2|20|km,37.8|-122.4|5|km", "it-la it-sf"),
+        ("near=0|0|5|km", ""),
+        ("near:missing=true", "it-nowhere"),
+        ("near=0|0|30000|km", "it-fiji it-la it-samoa it-sf"),
+    ] {
+        let path = format!("Location?name=near&{query}&_sort=_id");
+        let reply = server.get(&path, &token).await;
+        assert_eq!(reply.status, 200, "{query} {reply:?}");
+        let ids: Vec<String> = reply
+            .keys()
+            .iter()
+            .map(|key| key.trim_start_matches("Location/").to_owned())
+            .collect();
+        assert_eq!(ids.join(" "), expected, "{query}");
+    }
+    for query in ["near=x", "near=91|0|1|km", "near=1|2|3|kg", "_sort=near"] {
+        let reply = server.get(&format!("Location?{query}"), &token).await;
+        assert_eq!(reply.status, 400, "{query}");
+    }
+}
+
+#[tokio::test]
 async fn references_lead_up_and_down_trees() {
     let place = |id: &str, of: &str| {
         json!({"resourceType": "Location", "id": id, "status": "active",
