@@ -256,6 +256,23 @@ impl Plan {
         Fault::Unknown
     }
 
+    /// Whether a filter asks for labels, which a record has only once it is written.
+    pub fn asks_labels(&self) -> bool {
+        fn of(filter: &Filter) -> bool {
+            filter.param.code == params::SECURITY || on(&filter.test)
+        }
+        fn on(test: &Test) -> bool {
+            match test {
+                Test::Chain(legs) => legs.iter().any(|leg| of(&leg.filter)),
+                Test::Has(filter) => of(filter),
+                Test::Not(test) | Test::Among(_, test) => on(test),
+                Test::Any(filters) => filters.iter().any(of),
+                _ => false,
+            }
+        }
+        self.filters.iter().any(of)
+    }
+
     /// Whether a filter leads to other records.
     pub fn leads_on(&self) -> bool {
         fn on(test: &Test) -> bool {

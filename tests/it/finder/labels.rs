@@ -1,6 +1,7 @@
 //! `_security` finds what `meta.security` shows, persona by persona, and nothing of what it doesn't.
 
 use crate::harness::{Server, Who, expectation};
+use reqwest::Method;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -85,6 +86,17 @@ async fn what_was_taken_out_is_no_search() {
     ] {
         let reply = server.get(&format!("Encounter?{query}"), &token).await;
         assert_eq!(reply.status, 400, "{query}");
+    }
+    // Nor is a label a condition of a write.
+    for condition in ["_security=MH", "encounter._security:not=R"] {
+        let body =
+            r#"{"resourceType":"Condition","subject":{"reference":"Patient/elena-ramirez"}}"#;
+        let headers = [("if-none-exist", condition)];
+        let reply = server
+            .write(Method::POST, "Condition", &token, &headers, body)
+            .await;
+        assert_eq!(reply.status, 400, "{condition} {reply:?}");
+        assert!(reply.text().contains("labels"), "{reply:?}");
     }
     let set = "_security:in=http://terminology.hl7.org/ValueSet/v3-InformationSensitivityPolicy";
     let reply = server
