@@ -6,7 +6,7 @@ mod filter;
 mod label;
 mod order;
 
-pub use order::{Order, page};
+pub use order::{Order, counted_page, page};
 
 use super::{
     sql::Sql,
