@@ -202,14 +202,21 @@ impl Lens {
             Sql::numbers(&format!("{r}.rid"), &self.grant_groups),
         ]);
         let told = !(plain && e.is_some_and(|entry| is_hidden_meta(entry.param)));
-        Sql::any([
+        let seen = Sql::any([
             Sql::all([open, Sql::truth(told)]),
             Sql::any(
                 self.nobody
                     .iter()
                     .map(|lane| self.lane(lane, r, e, &State::nobody())),
             ),
-        ])
+        ]);
+        match e {
+            // The directory shows no labels.
+            Some(entry) if entry.param.code == params::SECURITY => {
+                Sql::all([r.is_of(*DIRECTORY).not(), seen])
+            }
+            _ => seen,
+        }
     }
 
     /// Whether all whose record it is permit. Most records are one patient's, whom they name in a column
@@ -438,7 +445,7 @@ impl Lens {
 
 /// Elements of `meta` that only those see who may know labels (`faces::plain`).
 fn is_hidden_meta(param: &Param) -> bool {
-    [params::TAG, params::SOURCE].contains(&param.code)
+    [params::TAG, params::SOURCE, params::SECURITY].contains(&param.code)
 }
 
 /// Numbers that differ from request to request: a few are bound, so that the text stays the same.

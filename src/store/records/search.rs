@@ -101,9 +101,34 @@ pub fn search(
         });
         turn(&mut page, &mut matched, plan.count)
     };
-    let included = along(read, &lens, plan, &rids)?;
-    seal(read, case, settings, &names, &rids, &included, &mut page)?;
+    let along = along(read, &lens, plan, &rids)?;
+    page.cut = along.cut;
+    seal(read, case, settings, &names, &rids, &along.rids, &mut page)?;
     Ok(page)
+}
+
+/// What comes along.
+#[derive(Default)]
+struct Along {
+    rids: Vec<i64>,
+    /// Whether there is more that may be seen.
+    cut: bool,
+}
+
+impl Along {
+    /// What an include leads to, as far as it may.
+    fn take(
+        &mut self,
+        read: &dyn Session,
+        sql: &Sql,
+        found: &mut Vec<i64>,
+    ) -> Result<(), StoreError> {
+        let mut more = numbers(read, sql)?;
+        self.cut |= more.len() > INCLUDING;
+        more.truncate(INCLUDING);
+        found.extend(more);
+        Ok(())
+    }
 }
 
 /// What comes along with the matches: each include from them, those that iterate from what came along
@@ -113,33 +138,46 @@ fn along(
     lens: &Lens,
     plan: &Plan,
     matched: &[i64],
-) -> Result<Vec<i64>, StoreError> {
+) -> Result<Along, StoreError> {
     let mut known: HashSet<i64> = matched.iter().copied().collect();
-    let mut all: Vec<i64> = Vec::new();
+    let mut all = Along::default();
     let mut from = matched.to_vec();
     let mut first = true;
-    while !from.is_empty() && all.len() < ALONG {
+    while !from.is_empty() {
         let mut found: Vec<i64> = Vec::new();
         let goes = |include: &&Include| first || include.iterate;
-        let kinds = if plan.include.iter().any(|include| include.source.is_none()) {
+        let is_star = |include: &Include| include.source.is_none();
+        let kinds = if plan.include.iter().any(is_star) {
             kinds_of(read, &from)?
         } else {
             Kinds::NONE
         };
         for include in plan.include.iter().filter(goes) {
             for hop in hops(include, kinds) {
-                let sql = query::included(lens, hop, &from, INCLUDING);
-                found.extend(numbers(read, &sql)?);
+                let sql = query::included(lens, hop, &from, INCLUDING + 1);
+                all.take(read, &sql, &mut found)?;
             }
         }
         for include in plan.revinclude.iter().filter(goes) {
-            for hop in hops(include, Kinds::NONE) {
-                let sql = query::including(lens, hop, &from, INCLUDING);
-                found.extend(numbers(read, &sql)?);
+            let hops = if is_star(include) {
+                let ways = numbers(read, &query::pointing(&from))?.into_iter();
+                ways.filter_map(|way| query::way(way, include.target))
+                    .collect()
+            } else {
+                hops(include, Kinds::NONE)
+            };
+            for hop in hops {
+                let sql = query::including(lens, hop, &from, INCLUDING + 1);
+                all.take(read, &sql, &mut found)?;
             }
         }
         found.retain(|rid| known.insert(*rid));
-        all.extend(&found);
+        if all.rids.len() >= ALONG {
+            // One hop further, to tell whether anything is left out.
+            all.cut |= !found.is_empty();
+            break;
+        }
+        all.rids.extend(&found);
         from = found;
         first = false;
     }
