@@ -40,9 +40,9 @@ pub struct Writer<'t> {
     pub faces: HashMap<i64, (i64, Stamp)>,
 }
 
-/// Writes a batch in the transaction `tx`; all of it or, where it fails, nothing. Also whether relabelling
-/// is left pending (see [`spread::finish`]).
-pub fn batch(tx: &dyn Session, batch: &Batch) -> Result<(Vec<Written>, bool), WriteError> {
+/// Writes a batch in the transaction `tx`; where it fails, the transaction must not be kept. It may leave
+/// relabelling pending (see [`spread::finish`]).
+pub fn batch(tx: &dyn Session, batch: &Batch) -> Result<Vec<Written>, WriteError> {
     let mut writer = Writer::new(tx, batch.at, batch.settings);
     writer.fail_closed = batch.fail_closed;
     // In an order in which what labels depend on comes first; the answer keeps the caller's order.
@@ -61,8 +61,7 @@ pub fn batch(tx: &dyn Session, batch: &Batch) -> Result<(Vec<Written>, bool), Wr
     }
     spread::spread(&mut writer)?;
     written.sort_by_key(|(at, _)| *at);
-    let written = written.into_iter().map(|(_, written)| written).collect();
-    Ok((written, spread::is_pending(tx)?))
+    Ok(written.into_iter().map(|(_, written)| written).collect())
 }
 
 /// Where a type stands in the order in which labels travel.
