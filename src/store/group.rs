@@ -200,10 +200,11 @@ mod tests {
         }
     }
 
-    /// Whether each was written, in the order of their answers; and the transactions that it took.
-    fn written(
-        batches: Vec<Batch>,
-    ) -> (Vec<(usize, bool)>, (usize, usize), Vec<(&'static str, u64)>) {
+    type Told = Vec<(usize, bool)>;
+
+    /// Whether each was written, in the order of their answers; the transactions begun and kept; what is
+    /// there then.
+    fn written(batches: Vec<Batch>) -> (Told, (usize, usize), Vec<(&'static str, u64)>) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("confide.db");
         let store = SqliteStore::open(&file).unwrap();
