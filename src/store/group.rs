@@ -4,7 +4,7 @@
 
 use super::{
     Batch, StoreError, WriteError, Written,
-    records::{spread, write},
+    records::{neighbours, spread, write},
     session::Session,
 };
 use crate::{fhir::Instant, policy::Settings};
@@ -134,8 +134,9 @@ fn all_failed(jobs: Vec<Job>, error: WriteError) {
 fn together(writer: &mut impl Transact, batches: &[&Batch]) -> Result<Vec<Vec<Written>>, Failed> {
     let (written, mut pending) = writer.transact(&|tx| {
         let mut written = Vec::with_capacity(batches.len());
+        let mut remembered = neighbours::Memory::default();
         for (at, batch) in batches.iter().enumerate() {
-            let done = write::batch(tx, batch);
+            let done = write::batch(tx, batch, &mut remembered);
             written.push(done.map_err(|error| Failed {
                 at: Some(at),
                 error,

@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod engine;
 pub(crate) mod group;
+pub(crate) mod later;
 pub(crate) mod long;
 pub mod postgres;
 pub mod query;

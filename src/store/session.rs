@@ -158,17 +158,32 @@ impl dyn Session + '_ {
         values: &[Value],
         after: &str,
     ) -> Result<(), StoreError> {
-        let mut rest = values;
-        let mut many = self.at_once().max(1);
+        self.insert_by(self.at_once(), into, width, values, after)
+    }
+
+    /// The same, at most `many` rows at a time.
+    pub fn insert_by(
+        &self,
+        many: usize,
+        into: &str,
+        width: usize,
+        values: &[Value],
+        after: &str,
+    ) -> Result<(), StoreError> {
+        let (mut rest, mut many, mut sql) = (values, many.max(1), String::new());
         while !rest.is_empty() && width > 0 {
             while many > 1 && many * width > rest.len() {
                 many /= 2;
+                sql.clear();
             }
             let (some, others) = rest.split_at(rest.len().min(many * width));
             rest = others;
-            let row = format!("({})", vec!["?"; width].join(","));
-            let rows = vec![row.as_str(); many].join(",");
-            self.run(&format!("{into} {rows} {after}"), some)?;
+            if sql.is_empty() {
+                let row = format!("({})", vec!["?"; width].join(","));
+                let rows = vec![row.as_str(); many].join(",");
+                sql = format!("{into} {rows} {after}");
+            }
+            self.run(&sql, some)?;
         }
         Ok(())
     }

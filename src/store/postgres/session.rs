@@ -2,6 +2,7 @@
 
 use crate::store::{
     StoreError,
+    later::Later,
     session::{Column, Columns, Each, Memo, Session},
     sql::Value,
 };
@@ -15,7 +16,6 @@ use sqlx::{
 };
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet},
     io,
     time::Duration,
 };
@@ -38,18 +38,8 @@ pub(super) struct Connected<'c> {
     connection: RefCell<&'c mut PgConnection>,
     fault: Cell<Option<Fault>>,
     open: Cell<bool>,
-    waiting: RefCell<Waiting>,
+    later: RefCell<Later>,
     memo: RefCell<Memo>,
-}
-
-/// Rows that wait for the end of the transaction.
-#[derive(Default)]
-struct Waiting {
-    /// By table and record.
-    rows: BTreeMap<&'static str, (usize, BTreeMap<i64, Vec<Value>>)>,
-    /// Records whose rows in a table go first.
-    gone: BTreeMap<&'static str, BTreeSet<i64>>,
-    values: usize,
 }
 
 /// How long a statement may take by our own clock: more than the database gives it (`worker::TUNED`), so
@@ -58,9 +48,6 @@ const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The same for what may go through whole tables: a migration.
 const LONG_PATIENCE: Duration = Duration::from_secs(3600);
-
-/// The most values that wait.
-const WAITING: usize = 500_000;
 
 /// The most rows of one `INSERT`.
 const AT_ONCE: usize = 64;
@@ -72,7 +59,7 @@ impl<'c> Connected<'c> {
             connection: RefCell::new(connection),
             fault: Cell::new(None),
             open: Cell::new(true),
-            waiting: RefCell::default(),
+            later: RefCell::default(),
             memo: RefCell::default(),
         }
     }
@@ -118,23 +105,15 @@ impl<'c> Connected<'c> {
 
     /// Writes what waits.
     fn flush(&self) -> Result<(), StoreError> {
-        let Waiting { rows, gone, .. } = std::mem::take(&mut *self.waiting.borrow_mut());
-        let deletes: Vec<String> = gone
-            .into_iter()
-            .map(|(table, rids)| {
+        let later = self.later.take();
+        later.write(self, AT_ONCE, |gone| {
+            let deletes = gone.into_iter().map(|(table, rids)| {
                 let rids: Vec<String> = rids.iter().map(ToString::to_string).collect();
                 format!("DELETE FROM {table} WHERE rid IN ({})", rids.join(","))
-            })
-            .collect();
-        if !deletes.is_empty() {
-            self.simple(deletes.join("; "))?;
-        }
-        let session: &dyn Session = self;
-        for (table, (width, rows)) in rows {
-            let values: Vec<Value> = rows.into_values().flatten().collect();
-            session.insert(&format!("INSERT INTO {table} VALUES"), width, &values, "")?;
-        }
-        Ok(())
+            });
+            self.simple(deletes.collect::<Vec<_>>().join("; "))
+                .map(drop)
+        })
     }
 
     fn done<T>(
@@ -200,31 +179,14 @@ impl Session for Connected<'_> {
         width: usize,
         values: Vec<Value>,
     ) -> Result<(), StoreError> {
-        let Some(Value::Integer(rid)) = values.first() else {
-            return Ok(());
-        };
-        let mut waiting = self.waiting.borrow_mut();
-        waiting.values += values.len();
-        let (_, rows) = waiting
-            .rows
-            .entry(table)
-            .or_insert_with(|| (width, BTreeMap::new()));
-        rows.entry(*rid).or_default().extend(values);
-        if waiting.values > WAITING {
-            drop(waiting);
+        if self.later.borrow_mut().put(table, width, values) {
             self.flush()?;
         }
         Ok(())
     }
 
     fn clear(&self, tables: &[&'static str], rid: i64) -> Result<(), StoreError> {
-        let mut waiting = self.waiting.borrow_mut();
-        for table in tables {
-            if let Some((_, rows)) = waiting.rows.get_mut(table) {
-                rows.remove(&rid);
-            }
-            waiting.gone.entry(table).or_default().insert(rid);
-        }
+        self.later.borrow_mut().clear(tables, rid);
         Ok(())
     }
 

@@ -41,9 +41,15 @@ pub struct Writer<'t> {
 }
 
 /// Writes a batch in the transaction `tx`; where it fails, the transaction must not be kept. It may leave
-/// relabelling pending (see [`spread::finish`]).
-pub fn batch(tx: &dyn Session, batch: &Batch) -> Result<Vec<Written>, WriteError> {
+/// relabelling pending (see [`spread::finish`]). What is `remembered` of the transaction so far serves the next
+/// batch of it too.
+pub fn batch(
+    tx: &dyn Session,
+    batch: &Batch,
+    remembered: &mut neighbours::Memory,
+) -> Result<Vec<Written>, WriteError> {
     let mut writer = Writer::new(tx, batch.at, batch.settings);
+    writer.remembered = std::mem::take(remembered);
     writer.fail_closed = batch.fail_closed;
     // In an order in which what labels depend on comes first; the answer keeps the caller's order.
     let mut changes: Vec<(usize, &Change)> = batch.changes.iter().enumerate().collect();
@@ -60,6 +66,7 @@ pub fn batch(tx: &dyn Session, batch: &Batch) -> Result<Vec<Written>, WriteError
         written.push((at, writer.change(change)?));
     }
     spread::spread(&mut writer)?;
+    *remembered = writer.remembered;
     written.sort_by_key(|(at, _)| *at);
     Ok(written.into_iter().map(|(_, written)| written).collect())
 }

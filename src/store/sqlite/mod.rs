@@ -129,6 +129,10 @@ impl SqliteStore {
         let damaged = |error| OpenError::of(path, error);
         let mut writer = Connection::open(path).map_err(damaged)?;
         tune(&writer).map_err(damaged)?;
+        // It has a cache of its own that its own writes don't empty.
+        writer
+            .pragma_update(None, "mmap_size", 0)
+            .map_err(damaged)?;
         let version = migrate(&mut writer).map_err(damaged)?;
         if version > SCHEMA {
             return Err(OpenError::Newer(path.to_owned(), version));

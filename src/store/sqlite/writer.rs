@@ -1,6 +1,7 @@
 //! The thread that writes, with the one connection that does. Batches that come while it is at work wait
 //! and are then written together.
 
+use super::session::Writing;
 use crate::store::{
     Batch, StoreError, WriteError, Written,
     group::{Transact, Waiting},
@@ -101,8 +102,10 @@ impl Transact for Connection {
         let tx = self
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(StoreError::from)?;
-        let connection: &Connection = &tx;
-        let done = work(connection)?;
+        let session = Writing::on(&tx);
+        let done = work(&session)?;
+        session.flush()?;
+        drop(session);
         tx.commit().map_err(StoreError::from)?;
         Ok(done)
     }
