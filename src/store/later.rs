@@ -4,9 +4,6 @@
 use super::{StoreError, session::Session, sql::Value};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The most values that wait.
-const MOST: usize = 500_000;
-
 /// Rows that wait.
 #[derive(Default)]
 pub(super) struct Later {
@@ -18,10 +15,10 @@ pub(super) struct Later {
 }
 
 impl Later {
-    /// Rows of `width` columns, the first of which is the record's number; whether it is time to write.
-    pub(super) fn put(&mut self, table: &'static str, width: usize, values: Vec<Value>) -> bool {
+    /// Rows of `width` columns, the first of which is the record's number; how many values wait then.
+    pub(super) fn put(&mut self, table: &'static str, width: usize, values: Vec<Value>) -> usize {
         let Some(Value::Integer(rid)) = values.first() else {
-            return false;
+            return self.values;
         };
         self.values += values.len();
         let (_, rows) = self
@@ -29,7 +26,7 @@ impl Later {
             .entry(table)
             .or_insert_with(|| (width, BTreeMap::new()));
         rows.entry(*rid).or_default().extend(values);
-        self.values > MOST
+        self.values
     }
 
     /// Takes away the rows of a record, those that wait and those that are there.
@@ -53,9 +50,17 @@ impl Later {
             delete(self.gone)?;
         }
         for (table, (width, rows)) in self.rows {
-            let values: Vec<Value> = rows.into_values().flatten().collect();
             let into = format!("INSERT INTO {table} VALUES");
-            session.insert_by(at_once, &into, width, &values, "")?;
+            let enough = 4 * at_once * width;
+            let mut some = Vec::with_capacity(enough);
+            for values in rows.into_values() {
+                some.extend(values);
+                if some.len() >= enough {
+                    session.insert_by(at_once, &into, width, &some, "")?;
+                    some.clear();
+                }
+            }
+            session.insert_by(at_once, &into, width, &some, "")?;
         }
         Ok(())
     }

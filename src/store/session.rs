@@ -50,7 +50,7 @@ pub trait Session {
         Ok(())
     }
 
-    /// What the transaction knows and need not ask again, where asking costs a round trip.
+    /// What the transaction knows and need not ask again.
     fn memo(&self) -> Option<&RefCell<Memo>> {
         None
     }

@@ -49,6 +49,9 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// The same for what may go through whole tables: a migration.
 const LONG_PATIENCE: Duration = Duration::from_secs(3600);
 
+/// The most values that wait.
+const WAITING: usize = 200_000;
+
 /// The most rows of one `INSERT`.
 const AT_ONCE: usize = 64;
 
@@ -179,7 +182,8 @@ impl Session for Connected<'_> {
         width: usize,
         values: Vec<Value>,
     ) -> Result<(), StoreError> {
-        if self.later.borrow_mut().put(table, width, values) {
+        let waiting = self.later.borrow_mut().put(table, width, values);
+        if waiting > WAITING {
             self.flush()?;
         }
         Ok(())

@@ -19,9 +19,13 @@ pub fn find(read: &dyn Session, key: &Key) -> Result<Option<i64>, StoreError> {
         return Ok(Some(known));
     }
     let sql = "SELECT rid FROM locator WHERE kind = ?1 AND id = ?2";
-    read.first(sql, &values![key.kind.number(), key.id.as_str()], |row| {
+    let found = read.first(sql, &values![key.kind.number(), key.id.as_str()], |row| {
         row.get(0)
-    })
+    })?;
+    if let (Some(memo), Some(rid)) = (read.memo(), found) {
+        memo.borrow_mut().numbers.insert(key.clone(), rid);
+    }
+    Ok(found)
 }
 
 /// The number of a record, made where there is none yet.

@@ -129,9 +129,10 @@ impl SqliteStore {
         let damaged = |error| OpenError::of(path, error);
         let mut writer = Connection::open(path).map_err(damaged)?;
         tune(&writer).map_err(damaged)?;
-        // It has a cache of its own that its own writes don't empty.
+        // Its own writes don't empty its cache: it needs no map of the file, and less than readers do.
         writer
             .pragma_update(None, "mmap_size", 0)
+            .and_then(|()| writer.pragma_update(None, "cache_size", -32_768))
             .map_err(damaged)?;
         let version = migrate(&mut writer).map_err(damaged)?;
         if version > SCHEMA {

@@ -4,7 +4,7 @@
 use crate::store::{
     StoreError,
     later::Later,
-    session::{Column, Columns, Each, Session},
+    session::{Column, Columns, Each, Memo, Session},
     sql::Value,
 };
 use rusqlite::{
@@ -12,6 +12,9 @@ use rusqlite::{
     types::{ToSqlOutput, ValueRef},
 };
 use std::cell::RefCell;
+
+/// The most values that wait: what fits the processor's cache.
+const WAITING: usize = 16_384;
 
 /// The most rows of one `INSERT`: its cursors stay where the last row went.
 const AT_ONCE: usize = 32;
@@ -67,6 +70,7 @@ impl Session for Connection {
 pub(super) struct Writing<'c> {
     connection: &'c Connection,
     later: RefCell<Later>,
+    memo: RefCell<Memo>,
 }
 
 impl<'c> Writing<'c> {
@@ -74,6 +78,7 @@ impl<'c> Writing<'c> {
         Writing {
             connection,
             later: RefCell::default(),
+            memo: RefCell::default(),
         }
     }
 
@@ -108,7 +113,8 @@ impl Session for Writing<'_> {
         width: usize,
         values: Vec<Value>,
     ) -> Result<(), StoreError> {
-        if self.later.borrow_mut().put(table, width, values) {
+        let waiting = self.later.borrow_mut().put(table, width, values);
+        if waiting > WAITING {
             self.flush()?;
         }
         Ok(())
@@ -117,6 +123,10 @@ impl Session for Writing<'_> {
     fn clear(&self, tables: &[&'static str], rid: i64) -> Result<(), StoreError> {
         self.later.borrow_mut().clear(tables, rid);
         Ok(())
+    }
+
+    fn memo(&self) -> Option<&RefCell<Memo>> {
+        Some(&self.memo)
     }
 }
 
