@@ -133,6 +133,8 @@ impl SqliteStore {
         writer
             .pragma_update(None, "mmap_size", 0)
             .and_then(|()| writer.pragma_update(None, "cache_size", -32_768))
+            // Pages that commit after commit writes again go into the file once.
+            .and_then(|()| writer.pragma_update(None, "wal_autocheckpoint", 4096))
             .map_err(damaged)?;
         let version = migrate(&mut writer).map_err(damaged)?;
         if version > SCHEMA {
