@@ -41,6 +41,23 @@ pub trait Session {
         values: Vec<Value>,
     ) -> Result<(), StoreError>;
 
+    /// Inserts rows of `width` columns each that an engine may keep until something else is asked of the
+    /// transaction: `into` is `INSERT INTO … VALUES`, `after` what follows the rows.
+    fn soon(
+        &self,
+        into: &'static str,
+        width: usize,
+        values: Vec<Value>,
+        after: &'static str,
+    ) -> Result<(), StoreError> {
+        let places = vec!["?"; width].join(",");
+        let sql = format!("{into} ({places}) {after}");
+        for row in values.chunks(width.max(1)) {
+            self.run(&sql, row)?;
+        }
+        Ok(())
+    }
+
     /// Deletes the rows of the record `rid` from tables that [`later`](Self::later) fills.
     fn clear(&self, tables: &[&'static str], rid: i64) -> Result<(), StoreError> {
         for table in tables {
@@ -63,6 +80,10 @@ pub struct Memo {
     pub numbers: HashMap<Key, i64>,
     /// Numbers given in this transaction, of records that are yet to be written.
     pub fresh: HashSet<i64>,
+    /// All numbers given in this transaction.
+    pub born: HashSet<i64>,
+    /// Records that something written in this transaction points at.
+    pub pointed: HashSet<i64>,
 }
 
 /// What is done with a row; whether to go on.

@@ -39,7 +39,16 @@ pub(super) struct Connected<'c> {
     fault: Cell<Option<Fault>>,
     open: Cell<bool>,
     later: RefCell<Later>,
+    soon: RefCell<Vec<Soon>>,
     memo: RefCell<Memo>,
+}
+
+/// Rows that wait for the next statement that is not one more of them.
+struct Soon {
+    into: &'static str,
+    width: usize,
+    values: Vec<Value>,
+    after: &'static str,
 }
 
 /// How long a statement may take by our own clock: more than the database gives it (`worker::TUNED`), so
@@ -63,6 +72,7 @@ impl<'c> Connected<'c> {
             fault: Cell::new(None),
             open: Cell::new(true),
             later: RefCell::default(),
+            soon: RefCell::default(),
             memo: RefCell::default(),
         }
     }
@@ -74,8 +84,9 @@ impl<'c> Connected<'c> {
 
     /// Ends the transaction.
     pub(super) fn end(&self, how: &'static str) -> Result<(), StoreError> {
-        if how == "COMMIT" {
-            self.flush()?;
+        match how {
+            "COMMIT" => self.flush()?,
+            _ => self.soon.borrow_mut().clear(),
         }
         self.simple(how.into())?;
         self.open.set(false);
@@ -94,6 +105,7 @@ impl<'c> Connected<'c> {
     }
 
     fn script(&self, sql: String, patience: Duration) -> Result<Option<String>, StoreError> {
+        self.insert_waiting()?;
         let rows = self.done(patience, async |connection| {
             let query = sqlx::raw_sql(AssertSqlSafe(sql));
             query.fetch_all(connection).await
@@ -104,6 +116,15 @@ impl<'c> Connected<'c> {
             _ => Err(StoreError::Damaged),
         };
         last.map(text).transpose()
+    }
+
+    /// Inserts what waits for the next statement.
+    fn insert_waiting(&self) -> Result<(), StoreError> {
+        let session: &dyn Session = self;
+        for soon in self.soon.take() {
+            session.insert_by(AT_ONCE, soon.into, soon.width, &soon.values, soon.after)?;
+        }
+        Ok(())
     }
 
     /// Writes what waits.
@@ -143,6 +164,7 @@ impl<'c> Connected<'c> {
 
 impl Session for Connected<'_> {
     fn run(&self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
+        self.insert_waiting()?;
         let (sql, values) = (AssertSqlSafe(translated(sql)), bound(values)?);
         let done = self.done(PATIENCE, async |connection| {
             sqlx::query_with(sql, values).execute(connection).await
@@ -151,6 +173,7 @@ impl Session for Connected<'_> {
     }
 
     fn rows(&self, sql: &str, values: &[Value], each: Each<'_>) -> Result<(), StoreError> {
+        self.insert_waiting()?;
         let (sql, values) = (AssertSqlSafe(translated(sql)), bound(values)?);
         let rows = self.done(PATIENCE, async |connection| {
             sqlx::query_with(sql, values).fetch_all(connection).await
@@ -185,6 +208,27 @@ impl Session for Connected<'_> {
         let waiting = self.later.borrow_mut().put(table, width, values);
         if waiting > WAITING {
             self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn soon(
+        &self,
+        into: &'static str,
+        width: usize,
+        values: Vec<Value>,
+        after: &'static str,
+    ) -> Result<(), StoreError> {
+        let mut soon = self.soon.borrow_mut();
+        let same = |one: &&mut Soon| (one.into, one.after) == (into, after);
+        match soon.iter_mut().find(same) {
+            Some(one) => one.values.extend(values),
+            None => soon.push(Soon {
+                into,
+                width,
+                values,
+                after,
+            }),
         }
         Ok(())
     }

@@ -58,14 +58,17 @@ pub fn references(write: &dyn Session, rid: i64, resource: &Resource) -> Result<
             *target |= faces::needs(resource, &reference.path);
         }
     }
+    if let Some(memo) = write.memo() {
+        memo.borrow_mut().pointed.extend(needed.keys());
+    }
     let values: Vec<Value> = needed
         .into_iter()
         .flat_map(|(target, needed)| values![rid, target, needed])
         .collect();
-    write.insert(
+    write.soon(
         "INSERT INTO reference (rid, target, needed) VALUES",
         3,
-        &values,
+        values,
         "",
     )
 }
@@ -95,10 +98,10 @@ pub fn patient_rows(
         .iter()
         .flat_map(|(patient, _)| values![*patient])
         .collect();
-    write.insert(
+    write.soon(
         "INSERT INTO patient_state (patient) VALUES",
         1,
-        &states,
+        states,
         "ON CONFLICT DO NOTHING",
     )?;
     let kind = key.kind.number();
@@ -106,10 +109,10 @@ pub fn patient_rows(
         .iter()
         .flat_map(|(patient, own)| values![rid, *patient, *own, kind])
         .collect();
-    write.insert(
+    write.soon(
         "INSERT INTO record_patient (rid, patient, own, kind) VALUES",
         4,
-        &rows,
+        rows,
         "",
     )
 }

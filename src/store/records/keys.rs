@@ -37,7 +37,9 @@ pub fn locate(write: &dyn Session, key: &Key) -> Result<i64, StoreError> {
     let values = values![key.kind.number(), key.id.as_str()];
     let rid = write.one(sql, &values, |row| row.get(0))?;
     if let Some(memo) = write.memo() {
-        memo.borrow_mut().numbers.insert(key.clone(), rid);
+        let mut memo = memo.borrow_mut();
+        memo.numbers.insert(key.clone(), rid);
+        memo.born.insert(rid);
     }
     Ok(rid)
 }
@@ -101,6 +103,7 @@ fn learn(
             memo.numbers.insert(key.ok_or(StoreError::Damaged)?, rid);
             if fresh {
                 memo.fresh.insert(rid);
+                memo.born.insert(rid);
             }
         }
     }
