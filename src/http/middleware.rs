@@ -34,7 +34,11 @@ use super::{
     request_id::X_REQUEST_ID,
     router::{self, Area, Route},
 };
-use crate::{calendar::Stopwatch, config::LimitsConfig};
+use crate::{
+    calendar::Stopwatch,
+    config::LimitsConfig,
+    store::audit::{AtWork, AuditLog},
+};
 use axum::{
     body::{Body, HttpBody},
     extract::Request,
@@ -67,6 +71,7 @@ pub struct Edge {
     body_bytes: usize,
     time: Duration,
     refusals: OnceLock<Refusals>,
+    log: OnceLock<AuditLog>,
 }
 
 impl Edge {
@@ -78,12 +83,18 @@ impl Edge {
             body_bytes: limits.body_bytes,
             time: Duration::from_secs(limits.request_seconds),
             refusals: OnceLock::new(),
+            log: OnceLock::new(),
         }
     }
 
     /// Where refused access is recorded; the first word counts.
     pub(super) fn tell(&self, refusals: Refusals) {
         let _ = self.refusals.set(refusals);
+    }
+
+    /// The log that is told how many requests are at work; the first word counts.
+    pub(super) fn count(&self, log: &AuditLog) {
+        let _ = self.log.set(log.clone());
     }
 
     /// Requests at work now.
@@ -114,7 +125,9 @@ impl Edge {
 
     fn permit(self: &Arc<Edge>, area: Area) -> Option<Permit> {
         let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let permit = Permit(self.clone());
+        let fhir = area == Area::Fhir;
+        let audited = self.log.get().filter(|_| fhir).map(AuditLog::at_work);
+        let permit = Permit(self.clone(), audited);
         (before < self.most || area == Area::Operations).then_some(permit)
     }
 
@@ -126,12 +139,16 @@ impl Edge {
             body_bytes: 1024,
             time: Duration::from_millis(20),
             refusals: OnceLock::new(),
+            log: OnceLock::new(),
         }
     }
 }
 
 /// A request at work; gives its place back when dropped, also when the client went away.
-struct Permit(Arc<Edge>);
+struct Permit(
+    Arc<Edge>,
+    #[expect(dead_code, reason = "held")] Option<AtWork>,
+);
 
 impl Drop for Permit {
     fn drop(&mut self) {
