@@ -36,6 +36,7 @@ pub struct Remembered {
     requesters: usize,
     names: HashMap<Option<Key>, HashMap<Option<Key>, Rc<Names>>>,
     patients: HashMap<i64, Rc<Patient>>,
+    with_directives: Option<Rc<Vec<i64>>>,
 }
 
 /// A read connection in one snapshot, with what it remembers of it.
@@ -111,6 +112,16 @@ impl<'s> Snapshot<'s> {
         let of = all.names.entry(requester.user.clone()).or_default();
         of.insert(requester.organization.clone(), names.clone());
         Ok(names)
+    }
+
+    /// Patients with directives in force.
+    pub fn with_directives(&self) -> Result<Rc<Vec<i64>>, StoreError> {
+        if let Some(known) = &self.remembered.borrow().with_directives {
+            return Ok(known.clone());
+        }
+        let found = Rc::new(standing::with_directives(self)?);
+        self.remembered.borrow_mut().with_directives = Some(found.clone());
+        Ok(found)
     }
 
     /// The patient of that number.

@@ -370,10 +370,14 @@ pub fn reached(
     Ok(Some(reached))
 }
 
+pub(super) fn with_directives(read: &dyn Session) -> Result<Vec<i64>, StoreError> {
+    read.numbers("SELECT DISTINCT patient FROM directive", &[])
+}
+
 /// Patients towards whom a requester who reaches all may stand in a special way: by a directive, a
 /// coverage shared with the user, or a facility that must be asked for.
-pub fn special(read: &dyn Session, names: &Names) -> Result<Vec<i64>, StoreError> {
-    let mut special = read.numbers("SELECT DISTINCT patient FROM directive", &[])?;
+pub fn special(read: &Snapshot<'_>, names: &Names) -> Result<Vec<i64>, StoreError> {
+    let mut special = read.with_directives()?.to_vec();
     if names.may_be_member() {
         for person in &names.people {
             let sql = "SELECT b.beneficiary FROM coverage a JOIN coverage b ON b.subscriber = a.subscriber \
