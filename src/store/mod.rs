@@ -4,6 +4,8 @@
 
 pub mod audit;
 pub mod engine;
+pub(crate) mod group;
+pub(crate) mod later;
 pub(crate) mod long;
 pub mod postgres;
 pub mod query;
@@ -27,7 +29,7 @@ use crate::{
 use std::{fs, future::Future, io, os::unix::fs::OpenOptionsExt as _, path::Path};
 
 /// Why the store could not answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The engine failed; the request may be tried again.
     #[error("the store is away: {0}")]

@@ -5,6 +5,7 @@
 use super::session::{Connected, Fault, late, sorted};
 use crate::store::{
     StoreError,
+    group::Transact,
     records::remembered::{Remembered, Snapshot},
     session::Session,
     sql::Value,
@@ -128,6 +129,25 @@ pub(super) struct Worker {
     remembered: RefCell<Remembered>,
 }
 
+impl Transact for Worker {
+    /// Does `work` in one transaction: all of it or, where it fails, nothing. No other node writes
+    /// meanwhile.
+    fn transact<T, E: From<StoreError>>(
+        &mut self,
+        work: &dyn Fn(&dyn Session) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.tried(WRITING, |session, _, _| -> Result<Result<T, E>, E> {
+            let done = work(session)?;
+            match session.end("COMMIT") {
+                // Nobody knows whether it was written: it is not tried again.
+                Err(error) if session.fault() == Some(Fault::Lost) => Ok(Err(error.into())),
+                Err(error) => Err(error.into()),
+                Ok(()) => Ok(Ok(done)),
+            }
+        })?
+    }
+}
+
 impl Worker {
     /// Connects, where it is not connected yet.
     pub(super) fn reach(&mut self) -> Result<(), sqlx::Error> {
@@ -147,23 +167,6 @@ impl Worker {
             let mark = Value::Text(mark.into());
             question(&Snapshot::of(session, remembered, mark))
         })
-    }
-
-    /// Does `work` in one transaction: all of it or, where it fails, nothing. No other node writes
-    /// meanwhile.
-    pub(super) fn write<T, E: From<StoreError>>(
-        &mut self,
-        work: &dyn Fn(&dyn Session) -> Result<T, E>,
-    ) -> Result<T, E> {
-        self.tried(WRITING, |session, _, _| -> Result<Result<T, E>, E> {
-            let done = work(session)?;
-            match session.end("COMMIT") {
-                // Nobody knows whether it was written: it is not tried again.
-                Err(error) if session.fault() == Some(Fault::Lost) => Ok(Err(error.into())),
-                Err(error) => Err(error.into()),
-                Ok(()) => Ok(Ok(done)),
-            }
-        })?
     }
 
     fn tried<T, E: From<StoreError>>(

@@ -33,8 +33,8 @@ const INCLUDING: usize = 1000;
 /// Where includes that iterate stop.
 const ALONG: usize = 5000;
 
-/// The most patients whose hits are written into a query too, beside their lanes.
-const KNOWN: usize = 8;
+/// The most patients of whom a query says what is known.
+const KNOWN: usize = 4;
 
 /// The most patients whose lanes are written into a query.
 const GROUPED: usize = 5000;
@@ -384,6 +384,7 @@ pub fn lens(
     left.extend(patients.split_off(patients.len().min(GROUPED)));
     let standing = standing::standing(read, case, settings, names, &patients)?;
     let mut groups = group(case, settings, &standing, &patients);
+    let known = known(&standing, &patients, &named, &groups);
     if !left.is_empty() {
         let none = Lanes {
             lanes: Vec::new(),
@@ -391,15 +392,13 @@ pub fn lens(
             author: None,
             organization: None,
         };
-        groups.push(Group {
-            patients: left,
-            lanes: none,
-            state: None,
-        });
+        groups.push((left, none));
     }
     let everyone_else = (everyone && !settings.by_organization)
         .then(|| generic(case, settings, &standing))
         .flatten();
+    // Whose lanes are everyone's need not be told apart.
+    groups.retain(|(_, lanes)| Some(lanes) != everyone_else.as_ref());
     let scopes = case
         .scopes
         .kinds(Actions::READ)
@@ -410,6 +409,7 @@ pub fn lens(
     };
     Ok(Lens {
         groups,
+        known,
         everyone_else,
         nobody: nobody(case),
         role: case.requester.role,
@@ -422,24 +422,56 @@ pub fn lens(
 }
 
 /// Patients with the same lanes, together.
-fn group(case: &Case, settings: Settings, standing: &Standing, patients: &[i64]) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
-    // What holds of a few is written into the query.
-    let few = patients.len() <= KNOWN;
+fn group(
+    case: &Case,
+    settings: Settings,
+    standing: &Standing,
+    patients: &[i64],
+) -> Vec<(Vec<i64>, Lanes)> {
+    let mut groups: Vec<(Vec<i64>, Lanes)> = Vec::new();
     for (patient, towards) in patients.iter().zip(&standing.towards) {
         let lanes = lanes(case, settings, &standing.names, towards);
-        let state = few.then_some((towards.hits, towards.tightening));
-        let mut known = groups.iter_mut();
-        match known.find(|group| group.state == state && group.lanes == lanes) {
-            Some(group) => group.patients.push(*patient),
-            None => groups.push(Group {
-                patients: vec![*patient],
-                lanes,
-                state,
-            }),
+        match groups.iter_mut().find(|(_, known)| *known == lanes) {
+            Some((patients, _)) => patients.push(*patient),
+            None => groups.push((vec![*patient], lanes)),
         }
     }
     groups
+}
+
+/// Whom a question names, where they are few, with what holds of them.
+fn known(
+    standing: &Standing,
+    patients: &[i64],
+    named: &[i64],
+    groups: &[(Vec<i64>, Lanes)],
+) -> Vec<Group> {
+    let mut known: Vec<Group> = Vec::new();
+    if named.len() > KNOWN {
+        return known;
+    }
+    for (patient, towards) in patients.iter().zip(&standing.towards) {
+        if !named.contains(patient) {
+            continue;
+        }
+        let Some((_, lanes)) = groups.iter().find(|(all, _)| all.contains(patient)) else {
+            continue;
+        };
+        let (hits, tightening) = (towards.hits, towards.tightening);
+        let mut like = known.iter_mut();
+        match like
+            .find(|one| (one.hits, one.tightening) == (hits, tightening) && one.lanes == *lanes)
+        {
+            Some(one) => one.patients.push(*patient),
+            None => known.push(Group {
+                patients: vec![*patient],
+                lanes: lanes.clone(),
+                hits,
+                tightening,
+            }),
+        }
+    }
+    known
 }
 
 /// The lanes towards a patient of whom nothing special holds.

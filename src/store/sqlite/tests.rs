@@ -70,7 +70,7 @@ fn loaded(folder: &std::path::Path) -> SqliteStore {
         settings: Settings::default(),
         fail_closed: false,
     };
-    store.write_now(&batch).unwrap();
+    store.write_now(batch).unwrap();
     store
 }
 
