@@ -3,7 +3,7 @@
 
 use crate::{
     faces::{self, Face, Stamp},
-    fhir::{Key, Node, Resource, ResourceError},
+    fhir::{Key, Kinds, Node, Resource, ResourceError, Target},
     label::{self, Labelled, Marks, Part},
     policy::Facts,
     search::terms::Definition,
@@ -186,6 +186,11 @@ impl Released {
         references
             .filter_map(|reference| reference.target.local().cloned())
             .collect()
+    }
+
+    /// The records of these types that its body, as released, refers to.
+    pub fn mentions(&self, kinds: Kinds) -> Vec<Key> {
+        mentioned(&self.body, kinds)
     }
 
     /// The same with less, as a search asked for; tagged as such where the requester may know that
@@ -432,4 +437,44 @@ fn parts_from_json(text: &str) -> Option<Vec<Part>> {
             }
         };
     Some(rows.into_iter().map(part).collect())
+}
+
+/// The references in a JSON text. Read from the bytes: a quote within a string is escaped, so what
+/// looks like a reference's name is one.
+fn mentioned(text: &[u8], kinds: Kinds) -> Vec<Key> {
+    let Ok(text) = std::str::from_utf8(text) else {
+        return Vec::new();
+    };
+    let found = text.split("\"reference\"").skip(1).filter_map(|rest| {
+        let value = rest.trim_start().strip_prefix(':')?.trim_start();
+        let (value, _) = value.strip_prefix('"')?.split_once('"')?;
+        let target = Target::parse(value, None);
+        target.local().filter(|key| kinds.has(key.kind)).cloned()
+    });
+    found.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mentioned_is_what_is_referred_to() {
+        let text = include_str!("../../fixtures/households.ndjson");
+        let mut all = 0;
+        for line in text.lines() {
+            let resource = Resource::ours(line.to_owned()).unwrap();
+            let references = resource.found().references.iter();
+            let local = references.filter_map(|reference| reference.target.local().cloned());
+            // An attachment's address is none.
+            let kinds = Kinds::ALL.without(Kinds::of(&["Binary"]));
+            let expected: Vec<Key> = local.filter(|key| kinds.has(key.kind)).collect();
+            assert_eq!(mentioned(line.as_bytes(), kinds), expected, "{line}");
+            all += expected.len();
+        }
+        assert!(all > 100);
+        let odd = br##"{"a":"\"reference\":\"Patient/x\"", "reference" : "Organization/o/_history/2","reference":"#c"}"##;
+        let odd = mentioned(odd, Kinds::ALL);
+        assert_eq!(odd, [Key::parse("Organization/o").unwrap()]);
+    }
 }

@@ -70,9 +70,8 @@ impl<S: Store, J: Journal> Service<S, J> {
         let named: Vec<Key> = {
             let mut named: Vec<Key> = own
                 .iter()
-                .flat_map(crate::gate::Released::references)
+                .flat_map(|released| released.mentions(*DIRECTORY))
                 .collect();
-            named.retain(|key| DIRECTORY.has(key.kind));
             named.sort();
             named.dedup();
             named

@@ -135,6 +135,8 @@ pub struct Page {
     pub matches: Vec<Sealed>,
     /// What they include and are included by.
     pub included: Vec<Sealed>,
+    /// Whether they include, or are included by, more that the requester may see.
+    pub cut: bool,
     /// What holds.
     pub standing: Standing,
     /// How many match in all, where asked for.

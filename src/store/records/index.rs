@@ -369,6 +369,20 @@ impl Index {
             IndexValue::Number(span) => {
                 self.number.add(of, &numbers(span, [None; 3], None), marks);
             }
+            // The latitude first, by which the index is sorted.
+            IndexValue::Place(place) => {
+                let said = values![
+                    place.latitude,
+                    place.x,
+                    None::<&str>,
+                    None::<&str>,
+                    None::<&str>,
+                    None::<&str>,
+                    place.y,
+                    place.z,
+                ];
+                self.number.add(of, &said, marks);
+            }
             IndexValue::Quantity {
                 span,
                 scaled,
