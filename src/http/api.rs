@@ -5,6 +5,7 @@ use super::{
     Failure, RequestId,
     extract::Bearer,
     failure::Challenge,
+    forwarded::Arrival,
     negotiate::FHIR_JSON,
     rate::Rates,
     refused::{Denied, is_left},
@@ -95,6 +96,7 @@ impl fmt::Debug for Api {
 pub struct Asker {
     case: Case,
     request: RequestId,
+    arrival: Arrival,
 }
 
 impl Asker {
@@ -106,7 +108,9 @@ impl Asker {
                 request: self.request.as_str().into(),
                 interaction: act.name(),
                 target: target.into(),
+                from: self.arrival.from,
             },
+            base: self.arrival.base,
         }
     }
 }
@@ -132,7 +136,16 @@ where
             .map_err(refused)?;
         let case = Case::from_verified(&*verified, shared.clock.now());
         shared.rates.take(&case.requester.client)?;
-        Ok(Asker { case, request })
+        let arrival = parts.extensions.get::<Arrival>().cloned();
+        let arrival = arrival.unwrap_or_else(|| Arrival {
+            base: (*shared.service.base).into(),
+            from: None,
+        });
+        Ok(Asker {
+            case,
+            request,
+            arrival,
+        })
     }
 }
 

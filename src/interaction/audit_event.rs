@@ -88,8 +88,8 @@ impl<S: Store, J: Journal> Service<S, J> {
         let may = page.entries.len() == released.len() && may_audit(case);
         let total = if may { page.total } else { 0 };
         let next = page.next.filter(|_| may).map(|next| next.to_string());
-        let links = links(&self.base, kind.name(), &used, next);
-        let mut bundle = Bundle::searchset(&self.base, Some(total), &links);
+        let links = links(&question.base, kind.name(), &used, next);
+        let mut bundle = Bundle::searchset(&question.base, Some(total), &links);
         for disclosure in self.disclosed(question, released).await? {
             bundle.add(&disclosure, Mode::Match);
         }

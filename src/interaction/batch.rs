@@ -74,7 +74,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         wanted: Return,
     ) -> Result<Answer, Refusal> {
         let mut responses = Responses::new("batch-response");
-        for step in steps(bundle, &self.base) {
+        for step in steps(bundle, &self.bases(question)) {
             let done = match step {
                 Ok(step) => {
                     let index = step.index;
@@ -195,7 +195,9 @@ pub(super) fn of_entry(question: &Question, step: &Step) -> Question {
             request: question.asked.request.clone(),
             interaction,
             target: target.into(),
+            from: question.asked.from,
         },
+        base: question.base.clone(),
     }
 }
 

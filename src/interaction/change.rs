@@ -157,7 +157,7 @@ impl<S: Store, J: Journal> Service<S, J> {
                     "a patch keeps a record's type and id",
                 )]));
             }
-            let changed = self.localized(changed, key.kind.name())?;
+            let changed = self.localized(question, changed, key.kind.name())?;
             self.check(case, &changed, Actions::UPDATE)?;
             // Whose record it was decides too: a patch does not take what is another's.
             in_context(case, shown, Actions::UPDATE)?;
@@ -371,7 +371,7 @@ impl<S: Store, J: Journal> Service<S, J> {
             .as_ref()
             .map(|stamp| format!("/_history/{}", stamp.version));
         let version = version.unwrap_or_default();
-        answer.location = created.then(|| format!("{}/{key}{version}", self.base));
+        answer.location = created.then(|| format!("{}/{key}{version}", question.base));
         Ok(answer)
     }
 

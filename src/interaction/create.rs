@@ -22,7 +22,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         wanted: Return,
     ) -> Result<Answer, Refusal> {
         allowed(question, kind, Actions::CREATE)?;
-        let resource = self.accept(&question.case, kind, Actions::CREATE, body)?;
+        let resource = self.accept(question, kind, Actions::CREATE, body)?;
         // One after the other: else two at once would find nothing and both create.
         let _turn = match condition {
             Some(_) => Some(self.turn.lock().await),

@@ -209,7 +209,7 @@ impl<S: Store, J: Journal> Service<S, J> {
     ) -> Result<Answer, Refusal> {
         let asked = url("", path, &query.used);
         let next = next.map(|next| self.cursors.seal(&question.case, &asked, &next));
-        let links = links(&self.base, path, &query.used, next);
+        let links = links(&question.base, path, &query.used, next);
         let mut released = Vec::new();
         let mut places: Vec<(Key, Option<Stamp>)> = Vec::with_capacity(entries.len());
         for (key, seen) in entries {
@@ -230,43 +230,45 @@ impl<S: Store, J: Journal> Service<S, J> {
                 Some(_) => None,
                 None => records.next(),
             };
-            self.entry(&mut out, key, record, deleted.as_ref());
+            entry(&mut out, &question.base, key, record, deleted.as_ref());
         }
         out.extend_from_slice(if places.is_empty() { b"}" } else { b"]}" });
         Ok(Answer::of(200, out))
     }
+}
 
-    /// One entry. How a version came about is told as PUT or DELETE: whether there was an earlier one
-    /// is not for everyone to know.
-    fn entry(
-        &self,
-        out: &mut Vec<u8>,
-        key: &Key,
-        record: Option<Disclosed<'_>>,
-        deleted: Option<&Stamp>,
-    ) {
-        out.extend_from_slice(format!("{{\"fullUrl\":\"{}/{key}\"", self.base).as_bytes());
-        let stamp = record.map(|record| record.stamp).or(deleted);
-        if let Some(record) = record {
-            out.extend_from_slice(b",\"resource\":");
-            out.extend_from_slice(record.body);
-        }
-        let (method, status) = match record {
-            Some(_) => ("PUT", "200 OK"),
-            None => ("DELETE", "204 No Content"),
-        };
-        out.extend_from_slice(
-            format!(r#","request":{{"method":"{method}","url":"{key}"}},"response":{{"status":"{status}""#)
-                .as_bytes(),
-        );
-        if let Some(stamp) = stamp {
-            let (version, at) = (&stamp.version, time::text(stamp.updated));
-            out.extend_from_slice(
-                format!(r#","etag":"W/\"{version}\"","lastModified":"{at}""#).as_bytes(),
-            );
-        }
-        out.extend_from_slice(b"}}");
+/// One entry. How a version came about is told as PUT or DELETE: whether there was an earlier one
+/// is not for everyone to know.
+fn entry(
+    out: &mut Vec<u8>,
+    base: &str,
+    key: &Key,
+    record: Option<Disclosed<'_>>,
+    deleted: Option<&Stamp>,
+) {
+    out.extend_from_slice(format!("{{\"fullUrl\":\"{}/{key}\"", base).as_bytes());
+    let stamp = record.map(|record| record.stamp).or(deleted);
+    if let Some(record) = record {
+        out.extend_from_slice(b",\"resource\":");
+        out.extend_from_slice(record.body);
     }
+    let (method, status) = match record {
+        Some(_) => ("PUT", "200 OK"),
+        None => ("DELETE", "204 No Content"),
+    };
+    out.extend_from_slice(
+        format!(
+            r#","request":{{"method":"{method}","url":"{key}"}},"response":{{"status":"{status}""#
+        )
+        .as_bytes(),
+    );
+    if let Some(stamp) = stamp {
+        let (version, at) = (&stamp.version, time::text(stamp.updated));
+        out.extend_from_slice(
+            format!(r#","etag":"W/\"{version}\"","lastModified":"{at}""#).as_bytes(),
+        );
+    }
+    out.extend_from_slice(b"}}");
 }
 
 fn position(moment: &Moment) -> Position {

@@ -85,13 +85,13 @@ impl<S: Store, J: Journal> Service<S, J> {
             .await?;
         let next = page.next.as_ref();
         let next = next.map(|next| self.cursors.seal(case, &query, next));
-        let links = links(&self.base, &path, &plan.used, next);
+        let links = links(&question.base, &path, &plan.used, next);
         let (of_matches, of_others) = trims(&plan);
         let matches = release_all(page.matches, case, self.settings, &page.standing);
         let matches = trimmed(matches, of_matches.as_ref());
         let included = release_all(page.included, case, self.settings, &page.standing);
         let included = trimmed(included, of_others.as_ref());
-        let mut bundle = Bundle::searchset(&self.base, page.total, &links);
+        let mut bundle = Bundle::searchset(&question.base, page.total, &links);
         for disclosure in self.disclosed(question, matches).await? {
             bundle.add(&disclosure, Mode::Match);
         }

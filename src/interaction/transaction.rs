@@ -64,7 +64,7 @@ impl<S: Store, J: Journal> Service<S, J> {
     ) -> Result<Answer, Refusal> {
         let mut issues = Vec::new();
         let mut all: Vec<Step> = Vec::new();
-        for step in steps(bundle, &self.base) {
+        for step in steps(bundle, &self.bases(question)) {
             match step {
                 Ok(step) => all.push(step),
                 Err((_, issue)) => issues.push(issue),
@@ -261,7 +261,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         all: &[Step],
         places: &[Place],
     ) -> Result<Key, Refusal> {
-        let address = super::Address::parse(text, &self.base);
+        let address = super::Address::parse(text, &self.bases(question));
         let Some((kind, pairs)) = address.and_then(|address| address.condition()) else {
             return Err(Refusal::PreconditionFailed);
         };
@@ -322,7 +322,7 @@ impl<S: Store, J: Journal> Service<S, J> {
             (_, None) => return Ok(None),
         };
         let place = format!("Bundle.entry[{}].resource", step.index);
-        let resource = self.localized(resource, &place)?;
+        let resource = self.localized(question, resource, &place)?;
         let action = match step.verb {
             Verb::Post => Actions::CREATE,
             _ => Actions::UPDATE,

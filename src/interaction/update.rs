@@ -28,7 +28,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         wanted: Return,
     ) -> Result<Answer, Refusal> {
         allowed(question, key.kind, Actions::UPDATE)?;
-        let resource = self.accept(&question.case, key.kind, Actions::UPDATE, body)?;
+        let resource = self.accept(question, key.kind, Actions::UPDATE, body)?;
         if resource.id() != Some(&key.id) {
             return Err(invalid("the resource's id is not the id of the URL"));
         }
@@ -47,7 +47,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         wanted: Return,
     ) -> Result<Answer, Refusal> {
         allowed(question, kind, Actions::UPDATE)?;
-        let resource = self.accept(&question.case, kind, Actions::UPDATE, body)?;
+        let resource = self.accept(question, kind, Actions::UPDATE, body)?;
         let _turn = self.turn.lock().await;
         let found = self.matches(question, kind, condition).await?;
         let own = resource.id().cloned();

@@ -173,7 +173,7 @@ impl<S: Store, J: Journal> Service<S, J> {
     /// Reads and checks a resource that someone wants to write.
     pub(crate) fn accept(
         &self,
-        case: &Case,
+        question: &Question,
         kind: Kind,
         action: Actions,
         body: Bytes,
@@ -186,17 +186,34 @@ impl<S: Store, J: Journal> Service<S, J> {
                 "resourceType",
             )]));
         }
-        let resource = self.localized(resource, kind.name())?;
-        self.check(case, &resource, action)?;
+        let resource = self.localized(question, resource, kind.name())?;
+        self.check(&question.case, &resource, action)?;
         Ok(resource)
     }
 
     /// With its references to records of this server in the one form that everything reads.
-    pub(crate) fn localized(&self, resource: Resource, place: &str) -> Result<Resource, Refusal> {
-        match bundle::relative(&resource, &self.base, place) {
-            Ok(rewritten) => Ok(rewritten.unwrap_or(resource)),
-            Err(issue) => Err(Refusal::Invalid(vec![issue])),
+    pub(crate) fn localized(
+        &self,
+        question: &Question,
+        mut resource: Resource,
+        place: &str,
+    ) -> Result<Resource, Refusal> {
+        for here in self.bases(question) {
+            match bundle::relative(&resource, here, place) {
+                Ok(rewritten) => resource = rewritten.unwrap_or(resource),
+                Err(issue) => return Err(Refusal::Invalid(vec![issue])),
+            }
         }
+        Ok(resource)
+    }
+
+    /// The bases whose URLs are ours: the known one, and that by which the question reached us.
+    pub(crate) fn bases<'a>(&'a self, question: &'a Question) -> Vec<&'a str> {
+        let mut bases = vec![&*self.base];
+        if *question.base != *self.base {
+            bases.push(&question.base);
+        }
+        bases
     }
 
     /// Structure, own content, and for a Consent whether it can be honoured exactly.

@@ -248,7 +248,7 @@ impl<S: Store, J: Journal> Service<S, J> {
             return;
         }
         let checked = self
-            .localized(resource.clone(), resource.kind().name())
+            .localized(question, resource.clone(), resource.kind().name())
             .and_then(|resource| self.check(&question.case, &resource, action));
         if let Err(refusal) = checked {
             tell(refusal, issues);

@@ -112,6 +112,7 @@ impl Kept {
             request: "r".into(),
             interaction: "read",
             target: "t".into(),
+            from: None,
         };
         let disclosure = now(disclose(&Accepts, case, &asked, 200, vec![released])).unwrap();
         let entry = disclosure.entries().next()?;

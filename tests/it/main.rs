@@ -21,6 +21,7 @@ mod canary;
 mod changes;
 mod conditions;
 mod finder;
+mod front;
 mod harness;
 mod history;
 mod import;

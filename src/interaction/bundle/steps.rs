@@ -46,7 +46,7 @@ pub struct Step {
 }
 
 /// The steps of a Bundle, in its order; what can't be read says why.
-pub fn steps(bundle: &Resource, here: &str) -> Vec<Result<Step, (usize, Issue)>> {
+pub fn steps(bundle: &Resource, here: &[&str]) -> Vec<Result<Step, (usize, Issue)>> {
     let entries = bundle.root().get("entry").map(Node::items);
     let entries = entries.unwrap_or_default().iter().enumerate();
     entries
@@ -54,7 +54,7 @@ pub fn steps(bundle: &Resource, here: &str) -> Vec<Result<Step, (usize, Issue)>>
         .collect()
 }
 
-fn step(bundle: &Resource, entry: &Node, index: usize, here: &str) -> Result<Step, Issue> {
+fn step(bundle: &Resource, entry: &Node, index: usize, here: &[&str]) -> Result<Step, Issue> {
     let fail =
         |kind, text: &str, at: &str| Issue::at(kind, text, format!("Bundle.entry[{index}]{at}"));
     let request = entry.get("request");

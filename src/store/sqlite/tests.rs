@@ -115,6 +115,7 @@ async fn shown(store: &Engine, case: &Case, key: &str) -> Result<String, String>
         request: "r".into(),
         interaction: "read",
         target: "t".into(),
+        from: None,
     };
     let disclosure = disclose(&Accepts, case, &asked, 200, vec![released])
         .await

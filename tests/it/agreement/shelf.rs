@@ -152,6 +152,7 @@ impl Shelf {
             request: "r".into(),
             interaction: "read",
             target: "t".into(),
+            from: None,
         };
         let disclosure = now(disclose(&Accepts, case, &asked, 200, vec![released])).unwrap();
         let entry = disclosure.entries().next()?;
