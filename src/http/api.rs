@@ -165,7 +165,7 @@ impl From<Refusal> for Failure {
             Refusal::Forbidden(text) => Failure::Forbidden(text),
             Refusal::Invalid(issues) => Failure::Invalid(issues),
             Refusal::Unprocessable(issues) => Failure::Unprocessable(issues),
-            Refusal::Conflict => Failure::Conflict,
+            Refusal::Conflict | Refusal::Moved => Failure::Conflict,
             Refusal::PreconditionFailed => Failure::PreconditionFailed,
             Refusal::Gone => Failure::Gone,
             Refusal::TooLarge => Failure::TooLarge,

@@ -166,6 +166,15 @@ pub(super) struct Entries {
 }
 
 impl crate::interaction::batch::Reads for Entries {
+    fn counts(&self, question: &Question, entries: usize) {
+        let client = &question.case.requester.client;
+        // The Bundle itself was counted as one.
+        self.api
+            .parts()
+            .rates
+            .charge(client, entries.saturating_sub(1));
+    }
+
     async fn get(&self, question: &Question, at: &Address) -> Result<Answer, Refusal> {
         let mut question = question.clone();
         let Some(asked) = Asked::at(&at.path) else {

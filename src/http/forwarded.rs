@@ -222,8 +222,9 @@ fn pairs(element: &str) -> Vec<(&str, Cow<'_, str>)> {
             let value = value.trim();
             let inner = value.strip_prefix('"').and_then(|v| v.strip_suffix('"'));
             let value = match inner {
-                None => Cow::from(value),
-                Some(inner) => Cow::from(inner.replace('\\', "")),
+                // Nothing that we read has to be escaped.
+                Some(inner) if !inner.contains('\\') => Cow::from(inner),
+                _ => Cow::from(value),
             };
             (name.trim(), value)
         })

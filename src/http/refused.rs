@@ -37,6 +37,7 @@ pub(super) fn is_left(refusal: &Refusal) -> bool {
             | Refusal::Invalid(_)
             | Refusal::Unprocessable(_)
             | Refusal::Conflict
+            | Refusal::Moved
             | Refusal::PreconditionFailed
     )
 }

@@ -246,6 +246,49 @@ impl<S: Store, J: Journal> Service<S, J> {
     }
 }
 
+/// What must hold of a record for it to be replaced.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Guard {
+    /// Nothing more.
+    #[default]
+    Open,
+    /// It is in this version (`If-Match`).
+    Is(Box<str>),
+    /// It is not in this version (`If-None-Match`).
+    IsNot(Box<str>),
+    /// There is none (`If-None-Match: *`): create only.
+    Absent,
+}
+
+impl Guard {
+    /// Of the values of both headers, or of `ifMatch` and `ifNoneMatch`; `None` where they can't be read,
+    /// or where both are there.
+    pub fn parse(is: Option<&str>, is_not: Option<&str>) -> Option<Guard> {
+        match (is, is_not.map(str::trim)) {
+            (None, None) => Some(Guard::Open),
+            (Some(tag), None) => Some(Guard::Is(bundle::version(tag)?.into())),
+            (None, Some("*")) => Some(Guard::Absent),
+            (None, Some(tag)) => Some(Guard::IsNot(bundle::version(tag)?.into())),
+            (Some(_), Some(_)) => None,
+        }
+    }
+
+    /// Whether a record in this version may not be replaced.
+    pub(crate) fn forbids(&self, version: &str) -> bool {
+        match self {
+            Guard::Open => false,
+            Guard::Is(wanted) => **wanted != *version,
+            Guard::IsNot(other) => **other == *version,
+            Guard::Absent => true,
+        }
+    }
+
+    /// Whether a record must be there.
+    pub(crate) fn needs_one(&self) -> bool {
+        matches!(self, Guard::Is(_))
+    }
+}
+
 /// The status of the entry that stands on the chain before a change; the answer's own follows it.
 pub const BEFORE: u16 = 100;
 

@@ -183,3 +183,219 @@ async fn an_escaped_path_is_the_path_and_no_other() {
         assert_eq!(server.get(path, &token).await.status, 404, "{path}");
     }
 }
+
+#[tokio::test]
+async fn put_with_if_none_match_creates_only() {
+    let server = Server::start().await;
+    let ehr = server.token(&Who::ehr()).await;
+    let weight = |id: &str| {
+        json!({"resourceType": "Observation", "id": id, "status": "final",
+            "identifier": [{"system": "urn:x", "value": id}],
+            "code": {"coding": [{"system": "http://loinc.org", "code": "29463-7"}]},
+            "subject": {"reference": "Patient/rivera-maya"}})
+    };
+    let put = async |path: &str, token: &str, headers: &[(&str, &str)], body: &Value| {
+        let body = body.to_string();
+        server.write(Method::PUT, path, token, headers, body).await
+    };
+    let any = [("if-none-match", "*")];
+    let at = "Observation/only-once";
+    let made = put(at, &ehr, &any, &weight("only-once")).await;
+    assert_eq!(made.status, 201, "{}", made.whole());
+    let tag = made.header("etag").to_owned();
+    let again = put(at, &ehr, &any, &weight("only-once")).await;
+    assert_eq!(again.status, 412, "{}", again.whole());
+    let same = put(at, &ehr, &[("if-none-match", &tag)], &weight("only-once")).await;
+    assert_eq!(same.status, 412);
+    let other = put(
+        at,
+        &ehr,
+        &[("if-none-match", "W/\"zq\"")],
+        &weight("only-once"),
+    )
+    .await;
+    assert_eq!(other.status, 200);
+    for wrong in [
+        vec![("if-none-match", "zq")],
+        vec![("if-none-match", "*"), ("if-match", "W/\"1\"")],
+    ] {
+        assert_eq!(
+            put(at, &ehr, &wrong, &weight("only-once")).await.status,
+            400
+        );
+    }
+    // On a condition: one that is there is not replaced.
+    let mut unnamed = weight("only-once");
+    unnamed.as_object_mut().unwrap().remove("id");
+    let found = put(
+        "Observation?identifier=urn:x|only-once",
+        &ehr,
+        &any,
+        &unnamed,
+    )
+    .await;
+    assert_eq!(found.status, 412, "{}", found.whole());
+    unnamed["identifier"][0]["value"] = "by-condition".into();
+    let none = put(
+        "Observation?identifier=urn:x|by-condition",
+        &ehr,
+        &any,
+        &unnamed,
+    )
+    .await;
+    assert_eq!(none.status, 201, "{}", none.whole());
+    // What was deleted may be made again.
+    let bare = || server.write(Method::DELETE, at, &ehr, &[], "");
+    assert!(bare().await.status < 300);
+    assert_eq!(put(at, &ehr, &any, &weight("only-once")).await.status, 201);
+    // In Bundles.
+    for kind in ["batch", "transaction"] {
+        let entry = |id: &str| {
+            json!({"resource": weight(id), "request": {
+                "method": "PUT", "url": format!("Observation/{id}"), "ifNoneMatch": "*"}})
+        };
+        let bundle =
+            |entries: Vec<Value>| json!({"resourceType": "Bundle", "type": kind, "entry": entries});
+        let fresh = format!("in-{kind}");
+        let done = server
+            .post("", &ehr, &bundle(vec![entry(&fresh)]))
+            .await
+            .json();
+        assert_eq!(
+            done["entry"][0]["response"]["status"], "201 Created",
+            "{done}"
+        );
+        let new = format!("new-{kind}");
+        let both = server
+            .post("", &ehr, &bundle(vec![entry(&new), entry(&fresh)]))
+            .await;
+        let there = server.get(&format!("Observation/{new}"), &ehr).await.status;
+        match kind {
+            "batch" => {
+                let told = both.json();
+                assert_eq!(
+                    told["entry"][1]["response"]["status"],
+                    "412 Precondition Failed"
+                );
+                assert_eq!(there, 200);
+            }
+            _ => assert_eq!((both.status, there), (412, 404)),
+        }
+        let mut wrong = entry(&fresh);
+        wrong["request"]["ifNoneMatch"] = "zq".into();
+        let told = server.post("", &ehr, &bundle(vec![wrong])).await.whole();
+        assert!(told.contains("ifNoneMatch"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn if_none_match_tells_no_more_of_what_is_hidden_than_a_put_without_it() {
+    let server = Server::start().await;
+    let hidden = crate::harness::record("DocumentReference/maya-therapy-note");
+    for who in [Who::ehr(), Who::staff()] {
+        let token = server.token(&who).await;
+        if server
+            .get("DocumentReference/maya-therapy-note", &token)
+            .await
+            .status
+            == 200
+        {
+            continue;
+        }
+        let path = "DocumentReference/maya-therapy-note";
+        let put = async |headers: &[(&str, &str)]| {
+            let body = hidden.to_string();
+            server.write(Method::PUT, path, &token, headers, body).await
+        };
+        let (plain, only) = (put(&[]).await, put(&[("if-none-match", "*")]).await);
+        assert_eq!(
+            (plain.status, plain.body),
+            (only.status, only.body),
+            "{who:?}"
+        );
+        assert_ne!(only.status, 412);
+        let tagged = put(&[("if-none-match", "W/\"1\"")]).await;
+        assert_eq!(tagged.status, only.status);
+    }
+}
+
+#[tokio::test]
+async fn a_patch_is_refused_by_what_is_wrong_with_it() {
+    let server = Server::start().await;
+    let ehr = server.token(&Who::ehr()).await;
+    let weight = json!({"resourceType": "Observation", "id": "patched", "status": "final",
+        "category": [{"text": "a"}, {"text": "b"}],
+        "code": {"coding": [{"system": "http://loinc.org", "code": "29463-7"}]},
+        "subject": {"reference": "Patient/rivera-maya"}});
+    assert_eq!(server.put(&ehr, &weight).await.status, 201);
+    let patch = async |kind: &str, body: String| {
+        let bearer = format!("Bearer {ehr}");
+        let headers = [("authorization", bearer.as_str()), ("content-type", kind)];
+        let path = "/fhir/Observation/patched";
+        server
+            .send(Method::PATCH, path, &headers, body.into())
+            .await
+    };
+    let json = |operations: Value| ("application/json-patch+json", operations.to_string());
+    let fhirpath = |parts: Value| {
+        let operation = json!([{"name": "operation", "part": parts}]);
+        let body = json!({"resourceType": "Parameters", "parameter": operation});
+        ("application/fhir+json", body.to_string())
+    };
+    let delete = |path: &str| {
+        fhirpath(
+            json!([{"name": "type", "valueCode": "delete"}, {"name": "path", "valueString": path}]),
+        )
+    };
+    let many = "Observation.category";
+    for ((kind, body), status) in [
+        (("application/json-patch+json", "[".to_owned()), 400),
+        (
+            json(json!([{"op": "add", "path": "status", "value": 1}])),
+            400,
+        ),
+        (json(json!([{"op": "add", "path": "/status"}])), 400),
+        (json(json!([{"op": "remove", "path": "/component/0"}])), 422),
+        (
+            json(json!([{"op": "test", "path": "/status", "value": "amended"}])),
+            422,
+        ),
+        (delete("Observation.("), 400),
+        (
+            fhirpath(json!([{"name": "type", "valueCode": "delete"}])),
+            400,
+        ),
+        (delete(many), 422),
+        (delete("Observation"), 422),
+        (delete("1 + 1"), 422),
+        (("application/merge-patch+json", "{}".to_owned()), 415),
+        (("application/xml", "<x/>".to_owned()), 415),
+    ] {
+        let told = patch(kind, body.clone()).await;
+        assert_eq!(told.status, status, "{kind} {body}: {}", told.whole());
+        assert_eq!(told.json()["resourceType"], "OperationOutcome");
+    }
+}
+
+#[tokio::test]
+async fn a_bundle_counts_for_the_rate_by_its_entries() {
+    let server = Start::default()
+        .with("limits.requests_per_second", "2")
+        .go()
+        .await;
+    let (ehr, auditor) = (
+        server.token(&Who::ehr()).await,
+        server.token(&Who::persona("maya", "auditor")).await,
+    );
+    let entry = json!({"request": {"method": "GET", "url": "Patient/rivera-maya"}});
+    let bundle = json!({"resourceType": "Bundle", "type": "batch", "entry": vec![entry; 1000]});
+    assert_eq!(server.post("", &ehr, &bundle).await.status, 200);
+    let next = server.get("Patient/rivera-maya", &ehr).await;
+    assert_eq!(next.status, 429);
+    let wait: u64 = next.header("retry-after").parse().unwrap();
+    assert!((300..=500).contains(&wait), "{wait}");
+    assert_ne!(
+        server.get("AuditEvent?_count=1", &auditor).await.status,
+        429
+    );
+}

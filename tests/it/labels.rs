@@ -82,6 +82,7 @@ impl Kept {
             changes: changes.collect(),
             at: self.at,
             settings: Settings::default(),
+            sought: Vec::new(),
             fail_closed: true,
         };
         self.store.write_now(batch).unwrap();

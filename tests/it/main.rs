@@ -28,6 +28,7 @@ mod import;
 mod kill;
 mod labels;
 mod matrix;
+mod nodes;
 mod official;
 mod oracle;
 mod patch;

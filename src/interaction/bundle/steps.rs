@@ -8,7 +8,10 @@ use crate::{
         json::Limits,
         outcome::{Issue, IssueType},
     },
-    interaction::address::{Address, pairs},
+    interaction::{
+        address::{Address, pairs},
+        write::Guard,
+    },
 };
 
 /// What an entry asks for.
@@ -41,8 +44,20 @@ pub struct Step {
     pub resource: Option<Resource>,
     /// `ifMatch`, as a version id.
     pub if_match: Option<Box<str>>,
+    /// `ifNoneMatch` of a PUT, as it stands. A read is answered in full, whatever it says.
+    pub if_none_match: Option<Box<str>>,
     /// `ifNoneExist`, decoded.
     pub if_none_exist: Option<Vec<(String, String)>>,
+}
+
+impl Step {
+    /// What must hold of what a PUT replaces.
+    pub fn guard(&self) -> Guard {
+        match &self.if_match {
+            Some(version) => Guard::Is(version.clone()),
+            None => Guard::parse(None, self.if_none_match.as_deref()).unwrap_or_default(),
+        }
+    }
 }
 
 /// The steps of a Bundle, in its order; what can't be read says why.
@@ -114,6 +129,11 @@ fn step(bundle: &Resource, entry: &Node, index: usize, here: &[&str]) -> Result<
                 .ok_or_else(|| fail(IssueType::Value, "is W/\"version\"", ".request.ifMatch"))?,
         ),
     };
+    let if_none_match = word("ifNoneMatch").filter(|_| verb == Verb::Put);
+    if if_none_match.is_some() && Guard::parse(word("ifMatch"), if_none_match).is_none() {
+        let text = "is * or W/\"version\", and not beside ifMatch";
+        return Err(fail(IssueType::Value, text, ".request.ifNoneMatch"));
+    }
     Ok(Step {
         index,
         verb,
@@ -121,6 +141,7 @@ fn step(bundle: &Resource, entry: &Node, index: usize, here: &[&str]) -> Result<
         full: entry.text("fullUrl").map(Into::into),
         resource,
         if_match: if_match.map(Into::into),
+        if_none_match: if_none_match.map(Into::into),
         if_none_exist: word("ifNoneExist").map(condition),
     })
 }

@@ -20,6 +20,7 @@ use std::{
     fmt, io,
     str::FromStr as _,
     sync::{Arc, mpsc},
+    time::Duration,
 };
 use worker::Queue;
 
@@ -131,6 +132,13 @@ impl PostgresStore {
         let is_there = answered.recv().map_err(|_| failed())??;
         let inner = Arc::new(inner);
         Ok((PostgresStore { inner }, is_there))
+    }
+
+    /// How long a statement may take (`statement_timeout`). What is written is written to its end, also
+    /// where its caller no longer waits: a write is not cut shorter than it was.
+    pub fn limit(&self, longest: Duration) {
+        self.inner.readers.limit(longest);
+        self.inner.writer.limit(longest.max(worker::LONGEST));
     }
 
     /// Answers a question on a reader's connection, in one snapshot.

@@ -18,7 +18,10 @@ use std::{
     collections::VecDeque,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::runtime::{Builder, Runtime};
@@ -29,9 +32,12 @@ const TRIES: u32 = 6;
 /// How long a connection may take to be made.
 const CONNECTING: Duration = Duration::from_secs(5);
 
+/// How much longer than the database a statement is waited for: then it is the network that has it.
+const SLACK: Duration = Duration::from_secs(10);
+
 /// Settings of each connection. Compiling a query costs more than these queries; nothing waits for ever;
 /// a node that froze in a transaction does not keep the others from writing.
-const TUNED: &str = "SET jit = off; SET statement_timeout = '30s'; SET lock_timeout = '30s'; \
+const TUNED: &str = "SET jit = off; SET lock_timeout = '30s'; \
     SET idle_in_transaction_session_timeout = '60s'; SET standard_conforming_strings = on";
 
 /// Held by the one transaction of all nodes that writes (`pg_advisory_xact_lock`), until it has ended.
@@ -45,11 +51,40 @@ const READING: &str =
 
 type Job = Box<dyn FnOnce(&mut Worker) + Send>;
 
+/// How long a statement may take, unless it is said otherwise ([`Longest::set`]).
+pub(super) const LONGEST: Duration = Duration::from_secs(30);
+
+/// How long a statement of some workers may take (`statement_timeout`), for all of them to read.
+#[derive(Debug, Clone)]
+pub(super) struct Longest(Arc<AtomicU64>);
+
+impl Default for Longest {
+    fn default() -> Self {
+        let longest = Longest(Arc::default());
+        longest.set(LONGEST);
+        longest
+    }
+}
+
+impl Longest {
+    pub(super) fn set(&self, longest: Duration) {
+        let longest = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+        // The engine's own bound; 0 would be none.
+        let longest = longest.clamp(1, 2_147_483_647);
+        self.0.store(longest, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// What waits to be done. Its workers end when it is closed.
 #[derive(Default)]
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
     more: Condvar,
+    longest: Longest,
 }
 
 #[derive(Default)]
@@ -69,6 +104,8 @@ impl Queue {
                 .name("postgres".into())
                 .spawn(move || {
                     let mut worker = Worker {
+                        longest: queue.longest.clone(),
+                        tuned: 0,
                         runtime,
                         to,
                         connection: None,
@@ -88,6 +125,11 @@ impl Queue {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long a statement of its workers may take, from their next transaction on.
+    pub(super) fn limit(&self, longest: Duration) {
+        self.longest.set(longest);
     }
 
     /// Puts a job at the end.
@@ -121,6 +163,9 @@ impl Queue {
 
 /// A thread's connection and what it remembers.
 pub(super) struct Worker {
+    longest: Longest,
+    /// What the connection was told last, in milliseconds.
+    tuned: u64,
     runtime: Runtime,
     to: Arc<PgConnectOptions>,
     connection: Option<PgConnection>,
@@ -133,6 +178,16 @@ impl Worker {
     pub(super) fn reach(&mut self) -> Result<(), sqlx::Error> {
         if self.connection.is_none() {
             self.connection = Some(connect(&self.runtime, &self.to)?);
+            self.tuned = 0;
+        }
+        let longest = self.longest.get();
+        if let (Some(connection), true) = (&mut self.connection, self.tuned != longest) {
+            let tune = format!("SET statement_timeout = {longest}");
+            let tune = sqlx::raw_sql(sqlx::AssertSqlSafe(tune)).execute(connection);
+            self.runtime
+                .block_on(async { tokio::time::timeout(CONNECTING, tune).await })
+                .unwrap_or_else(|_| Err(late()))?;
+            self.tuned = longest;
         }
         Ok(())
     }
@@ -179,7 +234,8 @@ impl Worker {
             let Some(connection) = &mut self.connection else {
                 return Err(StoreError::Damaged.into());
             };
-            let session = Connected::new(&self.runtime, connection);
+            let patience = Duration::from_millis(self.tuned) + SLACK;
+            let session = Connected::new(&self.runtime, connection, patience);
             let done = match session.simple(begin.to_owned()) {
                 Ok(mark) => work(&session, &self.remembered, &mark.unwrap_or_default()),
                 Err(error) => Err(error.into()),
@@ -209,7 +265,8 @@ impl Worker {
             return;
         }
         if let Some(connection) = &mut self.connection {
-            let session = Connected::new(&self.runtime, connection);
+            let patience = Duration::from_millis(self.tuned) + SLACK;
+            let session = Connected::new(&self.runtime, connection, patience);
             if session.end("ROLLBACK").is_err() {
                 self.let_go();
             }

@@ -1,6 +1,6 @@
 //! The write path: a batch of changes in one transaction, and what each change sets off.
 
-use super::{index, keys, neighbours, relabel, rows, spread};
+use super::{index, keys, neighbours, relabel, rows, sought, spread};
 use crate::{
     faces::Stamp,
     fhir::{Instant, Key, Resource},
@@ -43,6 +43,7 @@ pub struct Writer<'t> {
 /// Writes a batch in the transaction `tx`; all of it or, where it fails, nothing. Also whether relabelling
 /// is left pending (see [`spread::finish`]).
 pub fn batch(tx: &dyn Session, batch: &Batch) -> Result<(Vec<Written>, bool), WriteError> {
+    sought::hold(tx, batch.settings, &batch.sought)?;
     let mut writer = Writer::new(tx, batch.at, batch.settings);
     writer.fail_closed = batch.fail_closed;
     // In an order in which what labels depend on comes first; the answer keeps the caller's order.

@@ -68,6 +68,7 @@ fn loaded(folder: &std::path::Path) -> SqliteStore {
         changes,
         at: NOW,
         settings: Settings::default(),
+        sought: Vec::new(),
         fail_closed: false,
     };
     store.write_now(&batch).unwrap();

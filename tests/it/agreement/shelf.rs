@@ -111,6 +111,7 @@ impl Shelf {
                 changes: changes.collect(),
                 at,
                 settings,
+                sought: Vec::new(),
                 fail_closed: true,
             };
             store.write_now(batch).unwrap();

@@ -122,6 +122,7 @@ fn a_failure_is_told_without_its_values() {
         changes: Vec::new(),
         at: NOW,
         settings: Settings::default(),
+        sought: Vec::new(),
         fail_closed: true,
     };
     assert!(store.write_now(nothing).unwrap().is_empty());
