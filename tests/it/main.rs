@@ -38,4 +38,5 @@ mod server;
 mod shapes;
 mod silence;
 mod twin;
+mod uscore;
 mod validate;
