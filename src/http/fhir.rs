@@ -145,7 +145,9 @@ impl Asked {
             }
             Asked::Search(Within::Kind(kind)) if kind.name() == "AuditEvent" => {
                 let log = &parts.log;
-                service.search_audit_events(log, question, pairs).await
+                service
+                    .search_audit_events(log, question, pairs, handling)
+                    .await
             }
             Asked::Search(within) => service.search(question, &within, pairs, handling).await,
             Asked::Everything(id) => service.everything(question, id, pairs).await,

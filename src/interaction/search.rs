@@ -135,7 +135,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         }
     }
 
-    fn plan(
+    pub(super) fn plan(
         &self,
         case: &Case,
         within: &Within,
