@@ -20,7 +20,7 @@ use crate::{
     policy::Case,
     smart::{Smart, Urls},
     statute::Purpose,
-    store::{audit::AuditLog, engine::Engine, registry::SqliteRegistry},
+    store::{audit::AuditLog, engine::Engine, registry::AnyRegistry},
 };
 use axum::{
     body::Body,
@@ -48,7 +48,7 @@ pub struct Shared {
     /// Access tokens.
     pub tokens: Tokens,
     /// Clients.
-    pub registry: SqliteRegistry,
+    pub registry: AnyRegistry,
     /// Clients' key sets.
     pub remote: RemoteKeys,
     /// Where we are to be found.
@@ -73,7 +73,7 @@ impl Api {
     }
 
     /// The authorization server.
-    pub fn smart(&self) -> Smart<'_, AuditLog, SqliteRegistry> {
+    pub fn smart(&self) -> Smart<'_, AuditLog, AnyRegistry> {
         Smart {
             tokens: &self.parts.tokens,
             registry: &self.parts.registry,

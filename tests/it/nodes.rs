@@ -1,6 +1,7 @@
 //! Several nodes over one store.
 
 use crate::harness::{On, Server, Start, Who};
+use confide::authn::Registry as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -85,4 +86,56 @@ async fn many_at_once_on_two_nodes_create_one() {
         other.stop().await;
         drop(one);
     }
+}
+
+/// What one node takes away is gone on all at once, and what one has spent is spent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_is_disabled_on_one_node_is_on_the_other() {
+    let one = Start::default().on(On::Postgres).go().await;
+    let other = one.beside().await;
+    let token = one.token(&Who::ehr()).await;
+    let (here, there) = (&one.api.parts().registry, &other.api.parts().registry);
+    for node in [&one, &other] {
+        assert_eq!(node.get("Patient/rivera-maya", &token).await.status, 200);
+    }
+    assert!(
+        here.spend_jti("iss", "jti", 2_000_000_000, 1)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !there
+            .spend_jti("iss", "jti", 2_000_000_000, 1)
+            .await
+            .unwrap()
+    );
+    assert!(
+        there
+            .spend_jti("iss", "jti", 3_000_000_000, 2_000_000_001)
+            .await
+            .unwrap()
+    );
+    assert!(
+        here.client("demo-ehr")
+            .await
+            .unwrap()
+            .is_some_and(|client| !client.disabled)
+    );
+    assert!(here.disable_client("demo-ehr").await.unwrap());
+    assert!(!here.disable_client("nobody").await.unwrap());
+    for node in [&other, &one] {
+        assert_eq!(node.get("Patient/rivera-maya", &token).await.status, 401);
+    }
+    // A new client of one is known to the other.
+    other.register(&crate::api::member_app()).await;
+    assert!(here.client("it-member-writes").await.unwrap().is_some());
+    let ids = |all: Vec<Arc<confide::authn::Client>>| {
+        all.iter().map(|c| c.id.clone()).collect::<Vec<_>>()
+    };
+    let (mine, theirs) = (
+        here.clients().await.unwrap(),
+        there.clients().await.unwrap(),
+    );
+    assert_eq!(ids(mine), ids(theirs));
+    other.stop().await;
 }

@@ -45,6 +45,9 @@ const TUNED: &str = "SET jit = off; SET lock_timeout = '30s'; \
 /// written before (READ COMMITTED), and nobody else writes: the same as one after the other.
 const WRITING: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock(4850184230)::TEXT";
 
+/// A transaction beside those of records.
+const APART: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT ''::TEXT";
+
 /// One snapshot for all statements, and its mark: two snapshots with the same one show the same.
 const READING: &str =
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_current_snapshot()::TEXT";
@@ -210,7 +213,31 @@ impl Worker {
         &mut self,
         work: &dyn Fn(&dyn Session) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.tried(WRITING, |session, _, _| -> Result<Result<T, E>, E> {
+        self.whole(WRITING, work)
+    }
+
+    /// The same of what is no record: it waits for no other transaction.
+    pub(super) fn apart<T>(
+        &mut self,
+        work: &dyn Fn(&dyn Session) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.whole(APART, work)
+    }
+
+    /// The text that a query gives, outside any transaction.
+    pub(super) fn said(&mut self, sql: &str) -> Result<String, StoreError> {
+        self.tried(sql, |session, _, said| {
+            session.close();
+            Ok(said.to_owned())
+        })
+    }
+
+    fn whole<T, E: From<StoreError>>(
+        &mut self,
+        begin: &str,
+        work: &dyn Fn(&dyn Session) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.tried(begin, |session, _, _| -> Result<Result<T, E>, E> {
             let done = work(session)?;
             match session.end("COMMIT") {
                 // Nobody knows whether it was written: it is not tried again.
