@@ -36,7 +36,11 @@ use super::{
     request_id::X_REQUEST_ID,
     router::{self, Area, Route},
 };
-use crate::{calendar::Stopwatch, config::LimitsConfig};
+use crate::{
+    calendar::Stopwatch,
+    config::LimitsConfig,
+    store::audit::{AtWork, AuditLog},
+};
 use axum::{
     body::{Body, HttpBody},
     extract::Request,
@@ -70,6 +74,7 @@ pub struct Edge {
     time: Duration,
     refusals: OnceLock<Refusals>,
     proxies: Proxies,
+    log: OnceLock<AuditLog>,
 }
 
 impl Edge {
@@ -82,12 +87,18 @@ impl Edge {
             time: Duration::from_secs(limits.request_seconds),
             refusals: OnceLock::new(),
             proxies,
+            log: OnceLock::new(),
         }
     }
 
     /// Where refused access is recorded; the first word counts.
     pub(super) fn tell(&self, refusals: Refusals) {
         let _ = self.refusals.set(refusals);
+    }
+
+    /// The log that is told how many requests are at work; the first word counts.
+    pub(super) fn count(&self, log: &AuditLog) {
+        let _ = self.log.set(log.clone());
     }
 
     /// Requests at work now.
@@ -118,7 +129,9 @@ impl Edge {
 
     fn permit(self: &Arc<Edge>, area: Area) -> Option<Permit> {
         let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let permit = Permit(self.clone());
+        let fhir = area == Area::Fhir;
+        let audited = self.log.get().filter(|_| fhir).map(AuditLog::at_work);
+        let permit = Permit(self.clone(), audited);
         (before < self.most || area == Area::Operations).then_some(permit)
     }
 
@@ -131,12 +144,16 @@ impl Edge {
             time: Duration::from_millis(20),
             refusals: OnceLock::new(),
             proxies: Proxies::new("http://here.example", &[]),
+            log: OnceLock::new(),
         }
     }
 }
 
 /// A request at work; gives its place back when dropped, also when the client went away.
-struct Permit(Arc<Edge>);
+struct Permit(
+    Arc<Edge>,
+    #[expect(dead_code, reason = "held")] Option<AtWork>,
+);
 
 impl Drop for Permit {
     fn drop(&mut self) {

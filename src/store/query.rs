@@ -5,7 +5,7 @@ mod compare;
 mod filter;
 mod order;
 
-pub use order::{Order, page};
+pub use order::{Order, counted_page, page};
 
 use super::{
     sql::Sql,

@@ -23,8 +23,8 @@ use std::fmt;
 /// All that one requester may see, as groups of patients towards whom the same lanes lead.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lens {
-    /// Patients by number, with their lanes.
-    pub groups: Vec<(Vec<i64>, Lanes)>,
+    /// Patients with their lanes.
+    pub groups: Vec<Group>,
     /// The lanes towards every patient not in a group; `None` where nobody else is reached.
     pub everyone_else: Option<Lanes>,
     /// The requester's role.
@@ -43,23 +43,58 @@ pub struct Lens {
     pub household: Household,
 }
 
-/// What is known of the patient: the columns of `patient_state` or, for a record that names nobody,
-/// every hit.
-#[derive(Clone, Copy)]
-struct State {
-    hits: &'static str,
-    tightening: &'static str,
+/// Patients towards whom the same lanes lead.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// By number.
+    pub patients: Vec<i64>,
+    /// Their lanes.
+    pub lanes: Lanes,
+    /// What holds of each of them: hits and tightening. `None` where that is read patient by patient.
+    pub state: Option<(Labels, Labels)>,
 }
 
-const OWNED: State = State {
-    hits: "s.hits",
-    tightening: "s.tightening",
-};
+/// A patient in a query and what is known of them: the columns of `patient_state`, what was read before
+/// or, for a record that names nobody, every hit.
+struct State {
+    /// The column that has the patient's number.
+    patient: String,
+    hits: Sql,
+    tightening: Sql,
+}
 
-const NOBODY: State = State {
-    hits: "-1",
-    tightening: "0",
-};
+impl State {
+    /// Of the patient in the row `patient_state s`.
+    fn read(patient: String) -> State {
+        State {
+            patient,
+            hits: Sql::text("s.hits"),
+            tightening: Sql::text("s.tightening"),
+        }
+    }
+
+    /// As it was read before, in the same snapshot. Bound, so that a query is one text for many patients.
+    fn known(patient: String, (hits, tightening): (Labels, Labels)) -> State {
+        let bound = |labels: Labels| {
+            let mut sql = Sql::default();
+            sql.bind(labels.column());
+            sql
+        };
+        State {
+            patient,
+            hits: bound(hits),
+            tightening: bound(tightening),
+        }
+    }
+
+    fn nobody() -> State {
+        State {
+            patient: "q.patient".to_owned(),
+            hits: Sql::text("-1"),
+            tightening: Sql::text("0"),
+        }
+    }
+}
 
 /// The table `record` in a query: its alias and, where the query fixes it, the type. What follows from
 /// the type is then settled before the engine is asked.
@@ -107,7 +142,7 @@ pub struct Entry<'a> {
 impl Lens {
     /// Whether times are those of the household face.
     pub fn is_household(&self) -> bool {
-        let mut lanes = self.groups.iter().flat_map(|(_, lanes)| &lanes.lanes);
+        let mut lanes = self.groups.iter().flat_map(|group| &group.lanes.lanes);
         let rest = self.everyone_else.iter().flat_map(|lanes| &lanes.lanes);
         lanes.any(|lane| !lane.may_know) || rest.into_iter().any(|lane| !lane.may_know)
     }
@@ -116,13 +151,7 @@ impl Lens {
     /// entry `e` of it does.
     pub fn sees<'a>(&self, r: impl Into<Alias<'a>>, e: Option<Entry<'_>>) -> Sql {
         let r = r.into();
-        let permits = self.permits(r, e);
         let nobody = self.of_nobody(r, e);
-        let mut owned = Sql::text(&format!(
-            "({r}.subjects > 0 AND NOT EXISTS (SELECT 1 FROM record_patient q \
-             JOIN patient_state s ON s.patient = q.patient WHERE q.rid = {r}.rid AND q.own = 1 AND NOT "
-        ));
-        owned.add(permits.clone()).push("))");
         let unowned = Sql::text(&format!("{r}.subjects = 0"));
         let scoped = match r.kind {
             Some(kind) => Sql::truth(self.scopes.has(kind)),
@@ -132,10 +161,7 @@ impl Lens {
         Sql::all([
             Sql::text(&format!("{r}.deleted = 0")),
             scoped,
-            Sql::any([
-                if permits.is_never() { permits } else { owned },
-                Sql::all([unowned, nobody]),
-            ]),
+            Sql::any([self.owned(r, e), Sql::all([unowned, nobody])]),
         ])
     }
 
@@ -144,7 +170,7 @@ impl Lens {
     pub fn sees_also<'a>(&self, r: impl Into<Alias<'a>>, entry: Entry<'_>) -> Sql {
         let r = r.into();
         let whole = self.sees(r, Some(entry));
-        let lanes = self.groups.iter().map(|(_, lanes)| lanes);
+        let lanes = self.groups.iter().map(|group| &group.lanes);
         let mut lanes = lanes
             .chain(&self.everyone_else)
             .flat_map(|lanes| &lanes.lanes)
@@ -170,35 +196,80 @@ impl Lens {
         let told = !(plain && e.is_some_and(|entry| is_hidden_meta(entry.param)));
         Sql::any([
             Sql::all([open, Sql::truth(told)]),
-            Sql::any(self.nobody.iter().map(|lane| self.lane(lane, r, e, NOBODY))),
+            Sql::any(
+                self.nobody
+                    .iter()
+                    .map(|lane| self.lane(lane, r, e, &State::nobody())),
+            ),
         ])
     }
 
-    /// Whether the patient `q` permits.
-    fn permits(&self, r: Alias<'_>, e: Option<Entry<'_>>) -> Sql {
+    /// Whether all whose record it is permit. Most records are one patient's, whom they name in a column
+    /// (`sole`): then no other table is asked of those who were looked up before the query.
+    fn owned(&self, r: Alias<'_>, e: Option<Entry<'_>>) -> Sql {
+        let each = self.permits(r, e, &State::read("q.patient".to_owned()), |_| true);
+        if each.is_never() {
+            return each;
+        }
+        let mut several = Sql::text(&format!(
+            "({r}.sole IS NULL AND {r}.subjects > 0 AND NOT EXISTS (SELECT 1 FROM record_patient q \
+             JOIN patient_state s ON s.patient = q.patient WHERE q.rid = {r}.rid AND q.own = 1 AND NOT "
+        ));
+        several.add(each).push("))");
+        let sole = format!("{r}.sole");
+        let known = self.groups.iter().filter_map(|group| {
+            let state = State::known(sole.clone(), group.state?);
+            let lanes = self.any_lane(&group.lanes, r, e, &state);
+            Some(Sql::all([among(&sole, &group.patients), lanes]))
+        });
+        let mut ways: Vec<Sql> = known.collect();
+        let rest = self.permits(r, e, &State::read(sole.clone()), |group| {
+            group.state.is_none()
+        });
+        if !rest.is_never() {
+            let mut sql = Sql::text(&format!(
+                "EXISTS (SELECT 1 FROM patient_state s WHERE s.patient = {sole} AND "
+            ));
+            sql.add(rest).push(")");
+            ways.push(sql);
+        }
+        let one = Sql::all([Sql::text(&format!("{sole} IS NOT NULL")), Sql::any(ways)]);
+        Sql::any([one, several])
+    }
+
+    /// Whether the patient permits, by the groups that are asked and by what leads to everyone else.
+    fn permits(
+        &self,
+        r: Alias<'_>,
+        e: Option<Entry<'_>>,
+        of: &State,
+        asked: impl Fn(&Group) -> bool,
+    ) -> Sql {
         let mut named = Vec::new();
         let mut ways = Vec::new();
-        for (patients, lanes) in &self.groups {
-            named.extend_from_slice(patients);
-            ways.push(Sql::all([
-                Sql::numbers("q.patient", patients),
-                self.any_lane(lanes, r, e),
-            ]));
+        for group in &self.groups {
+            named.extend_from_slice(&group.patients);
+            if asked(group) {
+                ways.push(Sql::all([
+                    among(&of.patient, &group.patients),
+                    self.any_lane(&group.lanes, r, e, of),
+                ]));
+            }
         }
         if let Some(lanes) = &self.everyone_else {
             ways.push(Sql::all([
-                Sql::numbers("q.patient", &named).not(),
-                self.any_lane(lanes, r, e),
+                among(&of.patient, &named).not(),
+                self.any_lane(lanes, r, e, of),
             ]));
         }
         Sql::any(ways)
     }
 
-    fn any_lane(&self, lanes: &Lanes, r: Alias<'_>, e: Option<Entry<'_>>) -> Sql {
-        Sql::any(lanes.lanes.iter().map(|lane| self.lane(lane, r, e, OWNED)))
+    fn any_lane(&self, lanes: &Lanes, r: Alias<'_>, e: Option<Entry<'_>>, of: &State) -> Sql {
+        Sql::any(lanes.lanes.iter().map(|lane| self.lane(lane, r, e, of)))
     }
 
-    fn lane(&self, lane: &Lane, r: Alias<'_>, e: Option<Entry<'_>>, of: State) -> Sql {
+    fn lane(&self, lane: &Lane, r: Alias<'_>, e: Option<Entry<'_>>, of: &State) -> Sql {
         let mut pieces = vec![r.is_of(lane.kinds)];
         pieces.extend(lane.bars.iter().map(|bar| self.bar(bar, r, of)));
         if let Some(clause) = &lane.within {
@@ -224,10 +295,10 @@ impl Lens {
         Sql::all(pieces)
     }
 
-    fn bar(&self, bar: &Bar, r: Alias<'_>, of: State) -> Sql {
+    fn bar(&self, bar: &Bar, r: Alias<'_>, of: &State) -> Sql {
         let stands = match bar.on {
-            On::Labels(mask) => meets(&format!("({})", effective(r, of)), mask),
-            On::Protected(mask) => meets(&format!("({})", effective_protected(r, of)), mask),
+            On::Labels(mask) => meets(effective(r, of), mask),
+            On::Protected(mask) => meets(effective_protected(r, of), mask),
             On::Kinds(kinds) => r.is_of(kinds),
         };
         Sql::any([stands.not(), self.exempt(bar, r)])
@@ -242,7 +313,7 @@ impl Lens {
     }
 
     /// Whether an index entry exists for the requester: its element is not taken out.
-    fn entry(&self, lane: &Lane, r: Alias<'_>, entry: Entry<'_>, of: State) -> Sql {
+    fn entry(&self, lane: &Lane, r: Alias<'_>, entry: Entry<'_>, of: &State) -> Sql {
         let e = entry.alias;
         if !lane.may_know && is_hidden_meta(entry.param) {
             return Sql::truth(false);
@@ -266,17 +337,11 @@ impl Lens {
     }
 
     /// Whether what the row `e` is about (an index entry, a part) is not taken out of the record `r`.
-    fn stays(&self, lane: &Lane, r: Alias<'_>, e: &str, of: State) -> Sql {
-        let hits = of.hits;
+    fn stays(&self, lane: &Lane, r: Alias<'_>, e: &str, of: &State) -> Sql {
         let bars = lane.bars.iter().filter_map(|bar| {
             let stands = match bar.on {
-                On::Labels(mask) => {
-                    meets(&format!("({e}.labels | ({e}.conditional & {hits}))"), mask)
-                }
-                On::Protected(mask) => meets(
-                    &format!("({e}.protected | ({e}.c_protected & {hits}))"),
-                    mask,
-                ),
+                On::Labels(mask) => meets(has(e, "labels", "conditional", of), mask),
+                On::Protected(mask) => meets(has(e, "protected", "c_protected", of), mask),
                 On::Kinds(_) => return None,
             };
             Some(Sql::any([stands.not(), self.exempt(bar, r)]))
@@ -287,7 +352,7 @@ impl Lens {
     /// Whether a clause covers the record. A denial (`denies`) covers what has no date and reaches what
     /// any part says, and its exceptions need a date and reach what is shown; a permission the other way
     /// round.
-    fn clause(&self, lane: &Lane, clause: &Clause, r: Alias<'_>, denies: bool, of: State) -> Sql {
+    fn clause(&self, lane: &Lane, clause: &Clause, r: Alias<'_>, denies: bool, of: &State) -> Sql {
         let on = self.condition(lane, &clause.on, r, denies, of);
         let except = clause.except.iter();
         let except = except.map(|except| self.condition(lane, except, r, !denies, of));
@@ -300,7 +365,7 @@ impl Lens {
         condition: &Condition,
         r: Alias<'_>,
         denies: bool,
-        of: State,
+        of: &State,
     ) -> Sql {
         let mut pieces = Vec::new();
         if let Some(labels) = condition.labels {
@@ -324,29 +389,32 @@ impl Lens {
 
     /// Whether the record, or one of its parts, reveals any of `labels`: any part for a denial, one that
     /// is shown for a permission.
-    fn says(&self, lane: &Lane, labels: Labels, r: Alias<'_>, denies: bool, of: State) -> Sql {
-        let (whole, hits) = (effective(r, of), of.hits);
+    fn says(&self, lane: &Lane, labels: Labels, r: Alias<'_>, denies: bool, of: &State) -> Sql {
+        let whole = effective(r, of);
         if denies {
-            let all = format!("({whole} | {r}.p_labels | ({r}.p_conditional & {hits}))");
-            return meets(&all, labels);
+            let mut all = whole;
+            all.push(" | ")
+                .add(has(&r.to_string(), "p_labels", "p_conditional", of));
+            return meets(all, labels);
         }
         let mut part = Sql::text(&format!(
             "EXISTS (SELECT 1 FROM part p WHERE p.rid = {r}.rid AND "
         ));
-        let says = meets(&format!("(p.labels | (p.conditional & {hits}))"), labels);
+        let says = meets(has("p", "labels", "conditional", of), labels);
         part.add(Sql::all([says, self.stays(lane, r, "p", of)]))
             .push(")");
-        Sql::any([meets(&format!("({whole})"), labels), part])
+        Sql::any([meets(whole, labels), part])
     }
 
     /// Whether a record `t` of the patient `q`, joined by `joined`, is one that a restriction hides. Who
     /// the patient is stays known.
-    fn restricted(&self, lane: &Lane, joined: &str, of: State) -> Sql {
+    fn restricted(&self, lane: &Lane, joined: &str, of: &State) -> Sql {
         let patient = Kind::named("Patient").map_or(-1, Kind::number);
         let mut sql = Sql::text(&format!(
             "EXISTS (SELECT 1 FROM record t JOIN {joined} \
-             JOIN record_patient o ON o.rid = t.rid AND o.own = 1 AND o.patient = q.patient \
-             WHERE t.deleted = 0 AND t.kind <> {patient} AND "
+             JOIN record_patient o ON o.rid = t.rid AND o.own = 1 AND o.patient = {} \
+             WHERE t.deleted = 0 AND t.kind <> {patient} AND ",
+            of.patient
         ));
         let any = lane
             .restrictions
@@ -377,18 +445,45 @@ fn is_hidden_meta(param: &Param) -> bool {
     [params::TAG, params::SOURCE].contains(&param.code)
 }
 
-fn effective(r: Alias<'_>, of: State) -> String {
-    let State { hits, tightening } = of;
-    format!("{r}.labels | ({r}.conditional & {hits}) | {tightening}")
+/// Numbers that differ from request to request: a few are bound, so that the text stays the same.
+fn among(column: &str, numbers: &[i64]) -> Sql {
+    if numbers.is_empty() || numbers.len() > 4 {
+        return Sql::numbers(column, numbers);
+    }
+    let mut sql = Sql::text(&format!("{column} IN ("));
+    for (at, number) in numbers.iter().enumerate() {
+        sql.push(if at == 0 { "" } else { "," }).bind(*number);
+    }
+    sql.push(")");
+    sql
 }
 
-fn effective_protected(r: Alias<'_>, of: State) -> String {
-    let State { hits, tightening } = of;
-    format!("{r}.protected | ({r}.c_protected & {hits}) | {tightening}")
+fn effective(r: Alias<'_>, of: &State) -> Sql {
+    with_state(r, "labels", "conditional", of)
 }
 
-fn meets(column: &str, mask: Labels) -> Sql {
-    Sql::text(&format!("({column} & {}) <> 0", mask.column()))
+fn effective_protected(r: Alias<'_>, of: &State) -> Sql {
+    with_state(r, "protected", "c_protected", of)
+}
+
+fn with_state(r: Alias<'_>, always: &str, conditional: &str, of: &State) -> Sql {
+    let mut sql = has(&r.to_string(), always, conditional, of);
+    sql.push(" | ").add(of.tightening.clone());
+    sql
+}
+
+/// The labels of a row: always, and those that depend on the patient's hits.
+fn has(row: &str, always: &str, conditional: &str, of: &State) -> Sql {
+    let mut sql = Sql::text(&format!("{row}.{always} | ({row}.{conditional} & "));
+    sql.add(of.hits.clone()).push(")");
+    sql
+}
+
+fn meets(labels: Sql, mask: Labels) -> Sql {
+    let mut sql = Sql::text("((");
+    sql.add(labels)
+        .push(&format!(") & {}) <> 0", mask.column()));
+    sql
 }
 
 fn is(r: Alias<'_>, column: &str, number: i64) -> Sql {

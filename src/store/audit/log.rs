@@ -1,7 +1,10 @@
 //! The handle: what others hold of the log.
 
 use super::{
-    OpenError, body, schema,
+    OpenError, body,
+    crowd::{AtWork, Crowd},
+    projection::Row,
+    schema,
     writer::{Append, Message, Writer},
 };
 use crate::{
@@ -64,6 +67,7 @@ pub(super) struct Inner {
     room: Arc<Semaphore>,
     pub(super) readers: Readers,
     chain: i64,
+    pub(super) crowd: Arc<Crowd>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -79,12 +83,14 @@ impl AuditLog {
     /// Blocks on the disk.
     pub fn open(options: &Options) -> Result<AuditLog, OpenError> {
         let (sender, receiver) = mpsc::channel();
-        let writer = Writer::open(options, receiver)?;
+        let crowd = Arc::<Crowd>::default();
+        let writer = Writer::open(options, receiver, Arc::clone(&crowd))?;
         let chain = writer.chain();
         let thread = std::thread::Builder::new()
             .name(String::from("audit"))
             .spawn(move || writer.run())
             .map_err(OpenError::Thread)?;
+        crowd.serve(thread.thread().clone());
         Ok(AuditLog {
             inner: Arc::new(Inner {
                 queue: Some(sender),
@@ -95,9 +101,16 @@ impl AuditLog {
                     idle: Mutex::default(),
                 },
                 chain,
+                crowd,
                 writer: Some(thread),
             }),
         })
+    }
+
+    /// A request begins that may record entries: until the answer is dropped, commits wait a moment
+    /// for it.
+    pub fn at_work(&self) -> AtWork {
+        AtWork::of(&self.inner.crowd)
     }
 
     /// The chain that this process writes.
@@ -120,17 +133,24 @@ impl Journal for AuditLog {
     async fn record(&self, entry: Entry) -> Result<(), JournalError> {
         let at = entry.at;
         let body = body::encode(&entry);
-        drop(entry);
+        let row = Row::of_entry(entry);
         let room = Arc::clone(&self.inner.room).acquire_owned().await;
         let room = room.map_err(|_| JournalError)?;
         let (done, answer) = oneshot::channel();
-        self.send(Message::Append(Append {
+        let crowd = &self.inner.crowd;
+        crowd.waits();
+        let sent = self.send(Message::Append(Append {
             at,
             body,
+            row,
             done,
             _room: room,
-        }))
-        .ok_or(JournalError)?;
+        }));
+        if sent.is_none() {
+            crowd.answered(1);
+            return Err(JournalError);
+        }
+        crowd.queued();
         answer.await.unwrap_or(Err(JournalError))
     }
 }

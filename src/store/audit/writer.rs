@@ -3,22 +3,28 @@
 use super::{
     Options,
     chain::{self, Tail},
+    crowd::Crowd,
     error::OpenError,
     head::Heads,
     place::Place,
     projection, schema,
 };
-use crate::{fhir::Instant, gate::JournalError};
+use crate::{calendar::Stopwatch, fhir::Instant, gate::JournalError};
 use rusqlite::{
     Connection, ToSql, TransactionBehavior,
     types::{ToSqlOutput, ValueRef},
 };
 use std::{
     cell::Cell,
+    collections::VecDeque,
     fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, RecvTimeoutError},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    thread,
     time::Duration,
 };
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -26,6 +32,12 @@ use uuid::Uuid;
 
 /// The most entries in one commit.
 const GROUP: usize = 512;
+
+/// So long may the first entry of a group wait for those of other requests that are at work.
+const LINGER: Duration = Duration::from_micros(300);
+
+/// After a wait in which nothing came, so many groups are committed without one.
+const HASTY: u32 = 64;
 
 /// So long must nobody record anything before the search index is brought up by itself.
 const QUIET: Duration = Duration::from_millis(20);
@@ -35,6 +47,9 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// So far may the search index be behind before it is brought up between two groups.
 const BEHIND: i64 = 2048;
+
+/// The most index rows that are remembered.
+const REMEMBERED: usize = 8192;
 
 /// The fewest entries that are indexed at once; while they are, nobody's entry is committed.
 const SLICE: usize = 256;
@@ -63,6 +78,8 @@ pub(super) struct Append {
     pub(super) at: Instant,
     /// Its canonical text.
     pub(super) body: Vec<u8>,
+    /// Its row in the search index.
+    pub(super) row: projection::Row,
     pub(super) done: oneshot::Sender<Result<(), JournalError>>,
     /// Its place in the queue, free again once it is answered.
     pub(super) _room: OwnedSemaphorePermit,
@@ -98,13 +115,22 @@ pub(super) struct Writer {
     last: i64,
     projected: i64,
     quiet: Duration,
+    /// What is durable and not in the search index yet, as far as it is remembered; by id.
+    fresh: VecDeque<projection::Fresh>,
+    crowd: Arc<Crowd>,
+    /// Groups that are still to be committed without waiting for more.
+    hasty: u32,
     group: Vec<Append>,
     asked: Vec<(i64, oneshot::Sender<bool>)>,
 }
 
 impl Writer {
     /// Opens the file and starts a chain.
-    pub(super) fn open(options: &Options, queue: Receiver<Message>) -> Result<Writer, OpenError> {
+    pub(super) fn open(
+        options: &Options,
+        queue: Receiver<Message>,
+        crowd: Arc<Crowd>,
+    ) -> Result<Writer, OpenError> {
         let file = super::file(&options.data_dir);
         let mut connection = schema::prepare(&file, options.busy)?;
         let engine = |error| OpenError::of(&file, error);
@@ -129,6 +155,9 @@ impl Writer {
             last: 0,
             projected: 0,
             quiet: QUIET,
+            fresh: VecDeque::new(),
+            crowd,
+            hasty: 0,
             group: Vec::with_capacity(GROUP),
             asked: Vec::new(),
         })
@@ -148,11 +177,7 @@ impl Writer {
             if let Some(message) = message {
                 self.sort(message);
             }
-            while self.group.len() < GROUP
-                && let Ok(message) = self.queue.try_recv()
-            {
-                self.sort(message);
-            }
+            self.gather();
             let slice = SLICE.max(2 * self.group.len());
             self.settle_group();
             if !self.asked.is_empty() {
@@ -161,6 +186,35 @@ impl Writer {
                 self.project(slice);
             }
             self.copy_back();
+        }
+    }
+
+    /// Takes what waits, and what comes in a moment while other requests are at work.
+    fn gather(&mut self) {
+        let began = Stopwatch::start();
+        let first = self.group.len();
+        loop {
+            while self.group.len() < GROUP
+                && let Ok(message) = self.queue.try_recv()
+            {
+                self.sort(message);
+            }
+            let all = self.crowd.at_work() <= self.group.len();
+            if all || self.group.is_empty() || self.group.len() >= GROUP || !self.asked.is_empty() {
+                return;
+            }
+            if self.hasty > 0 {
+                self.hasty -= 1;
+                return;
+            }
+            let left = LINGER.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                if self.group.len() == first {
+                    self.hasty = HASTY;
+                }
+                return;
+            }
+            thread::park_timeout(left);
         }
     }
 
@@ -209,6 +263,7 @@ impl Writer {
                 Err(JournalError)
             }
         };
+        self.crowd.answered(self.group.len());
         for append in self.group.drain(..) {
             // Who no longer waits was not answered; the entry says more than happened.
             let _ = append.done.send(answer);
@@ -248,6 +303,7 @@ impl Writer {
         drop(insert);
         let last = transaction.last_insert_rowid();
         transaction.commit()?;
+        self.remember(last);
         self.tail = tail;
         self.last = last;
         if let Err(error) = self.heads.mark(&tail) {
@@ -255,6 +311,25 @@ impl Writer {
             tracing::warn!(cause = %error, "audit.head could not be written");
         }
         Ok(())
+    }
+
+    /// Keeps the index rows of the group just committed, whose last entry has this id: ids within one
+    /// transaction follow on each other.
+    fn remember(&mut self, last: i64) {
+        if self.fresh.len() > REMEMBERED {
+            // The index can't be written; its rows will be read from the log.
+            self.fresh.clear();
+            return;
+        }
+        let before = last - i64::try_from(self.group.len()).unwrap_or(i64::MAX);
+        for (id, append) in (before + 1..).zip(&mut self.group) {
+            let row = std::mem::take(&mut append.row);
+            self.fresh.push_back(projection::Fresh {
+                id,
+                at: append.at,
+                row,
+            });
+        }
     }
 
     /// Brings the index up by one slice, and answers whom it has reached.
@@ -294,7 +369,7 @@ impl Writer {
         self.unsynced = true;
         self.connection
             .pragma_update(None, "synchronous", "normal")?;
-        projection::slice(&mut self.connection, slice)
+        projection::slice(&mut self.connection, slice, &mut self.fresh)
     }
 
     /// Copies the write-ahead log into the file, when it has grown and nobody waits for it.
@@ -360,6 +435,21 @@ mod tests {
             log.search(Search::default()).await.is_ok(),
             "nothing to index"
         );
+    }
+
+    #[tokio::test]
+    async fn who_is_at_work_and_records_nothing_holds_nobody_up() {
+        let fixture = Fixture::new();
+        let log = fixture.open();
+        let idle = log.at_work();
+        for number in 0..100 {
+            let own = log.at_work();
+            log.record(entry(number)).await.unwrap();
+            drop(own);
+        }
+        drop(idle);
+        assert_eq!(log.inner.crowd.at_work(), 0);
+        assert_eq!(log.search(Search::default()).await.unwrap().total, 100);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

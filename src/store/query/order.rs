@@ -47,12 +47,29 @@ impl Order {
 
 /// One page of `inner`: in order, after `from`, one more than `count` to know whether there is a next.
 pub fn page(inner: Sql, order: &Order, count: u32, from: Option<&Position>) -> Sql {
-    let falling = order.falling();
+    let mut sql = columns(order);
+    sql.push(" FROM (").add(inner).push(") m WHERE ");
+    cut(sql, order, count, from)
+}
+
+/// The same, with how many records `inner` has as the last column: it is worked out once for both.
+pub fn counted_page(inner: Sql, order: &Order, count: u32, from: Option<&Position>) -> Sql {
+    let mut sql = Sql::text("WITH m AS MATERIALIZED (");
+    sql.add(inner).push(") ").add(columns(order));
+    sql.push(", (SELECT count(*) FROM m) FROM m WHERE ");
+    cut(sql, order, count, from)
+}
+
+fn columns(order: &Order) -> Sql {
     let mut sql = Sql::text("SELECT m.rid, m.kind, m.id");
-    for key in 0..falling.len() {
+    for key in 0..order.keys() {
         sql.push(&format!(", m.v{key}"));
     }
-    sql.push(" FROM (").add(inner).push(") m WHERE ");
+    sql
+}
+
+fn cut(mut sql: Sql, order: &Order, count: u32, from: Option<&Position>) -> Sql {
+    let falling = order.falling();
     sql.add(from.map_or_else(|| Sql::truth(true), |from| after(from, falling)));
     sql.push(" ORDER BY ");
     for (key, falling) in falling.iter().enumerate() {

@@ -36,6 +36,8 @@ pub struct Columns {
     pub organization: Option<i64>,
     /// How many patients' permission is needed.
     pub subjects: i64,
+    /// The one patient whose record it is, where it is one's.
+    pub sole: Option<i64>,
     /// Whether its patients come from other records.
     pub derived: bool,
 }
@@ -121,6 +123,7 @@ pub fn label(
         author,
         organization,
         subjects: i64::try_from(patients.len()).unwrap_or(i64::MAX),
+        sole: patients.first().copied().filter(|_| patients.len() == 1),
         derived,
     };
     let row = seal(

@@ -21,7 +21,7 @@ use crate::{
         query::{self, Hop, Order},
         session::{Column, Session},
         sql::Sql,
-        visible::Lens,
+        visible::{Group, Lens},
     },
 };
 
@@ -32,6 +32,9 @@ const INCLUDING: usize = 1000;
 
 /// Where includes that iterate stop.
 const ALONG: usize = 5000;
+
+/// The most patients whose hits are written into a query too, beside their lanes.
+const KNOWN: usize = 8;
 
 /// The most patients whose lanes are written into a query.
 const GROUPED: usize = 5000;
@@ -79,25 +82,25 @@ pub fn search(
     let lens = lens(read, case, settings, &names, wanted.as_deref())?;
     let mut page = Page::default();
     let counted = plan.summary == Some(Summary::Count) || plan.count == 0;
-    if plan.total != Total::None || counted {
-        let mut unsorted = plan.clone();
-        unsorted.sort.clear();
-        page.total = Some(one_number(
-            read,
-            &query::count(query::matching(&lens, &unsorted)),
-        )?);
-    }
     if counted {
+        page.total = Some(total(read, &lens, plan)?);
         return Ok(page);
     }
-    let rids = fill(
-        read,
-        &mut page,
-        query::matching(&lens, plan),
-        &Order::of(plan),
-        plan.count,
-        from,
-    )?;
+    let matching = query::matching(&lens, plan);
+    let order = Order::of(plan);
+    let rids = if plan.total == Total::None {
+        fill(read, &mut page, matching, &order, plan.count, from)?
+    } else {
+        let sql = query::counted_page(matching, &order, u32::from(plan.count), from);
+        let mut matched = rows_of(read, &sql, order.keys(), true)?;
+        page.total = Some(match matched.first() {
+            Some(first) => first.total.unsigned_abs(),
+            // Nothing follows on the place from which the page was asked.
+            None if from.is_some() => total(read, &lens, plan)?,
+            None => 0,
+        });
+        turn(&mut page, &mut matched, plan.count)
+    };
     let included = along(read, &lens, plan, &rids)?;
     seal(read, case, settings, &names, &rids, &included, &mut page)?;
     Ok(page)
@@ -214,7 +217,11 @@ pub fn named(
     let mut rids = Vec::new();
     for some in wanted.chunks(200) {
         let sql = query::page(query::named(&lens, some), &Order::Name, 200, None);
-        rids.extend(rows_of(read, &sql, 0)?.into_iter().map(|row| row.rid));
+        rids.extend(
+            rows_of(read, &sql, 0, false)?
+                .into_iter()
+                .map(|row| row.rid),
+        );
     }
     seal(read, case, settings, &names, &rids, &[], &mut page)?;
     Ok(page)
@@ -223,6 +230,14 @@ pub fn named(
 struct Matched {
     rid: i64,
     position: Position,
+    /// How many match on all pages, where that was asked.
+    total: i64,
+}
+
+fn total(read: &dyn Session, lens: &Lens, plan: &Plan) -> Result<u64, StoreError> {
+    let mut unsorted = plan.clone();
+    unsorted.sort.clear();
+    one_number(read, &query::count(query::matching(lens, &unsorted)))
 }
 
 /// The numbers of one page; `page.next` where there is another.
@@ -235,12 +250,17 @@ fn fill(
     from: Option<&Position>,
 ) -> Result<Vec<i64>, StoreError> {
     let sql = query::page(inner, order, u32::from(count), from);
-    let mut matched = rows_of(read, &sql, order.keys())?;
+    let mut matched = rows_of(read, &sql, order.keys(), false)?;
+    Ok(turn(page, &mut matched, count))
+}
+
+/// Cuts what follows on a page, and says where it goes on.
+fn turn(page: &mut Page, matched: &mut Vec<Matched>, count: u16) -> Vec<i64> {
     if matched.len() > usize::from(count) {
         matched.truncate(usize::from(count));
         page.next = matched.last().map(|last| last.position.clone());
     }
-    Ok(matched.into_iter().map(|matched| matched.rid).collect())
+    matched.iter().map(|matched| matched.rid).collect()
 }
 
 /// Fetches records and what holds towards their patients.
@@ -333,7 +353,11 @@ pub fn lens(
             author: None,
             organization: None,
         };
-        groups.push((left, none));
+        groups.push(Group {
+            patients: left,
+            lanes: none,
+            state: None,
+        });
     }
     let everyone_else = (everyone && !settings.by_organization)
         .then(|| generic(case, settings, &standing))
@@ -360,18 +384,21 @@ pub fn lens(
 }
 
 /// Patients with the same lanes, together.
-fn group(
-    case: &Case,
-    settings: Settings,
-    standing: &Standing,
-    patients: &[i64],
-) -> Vec<(Vec<i64>, Lanes)> {
-    let mut groups: Vec<(Vec<i64>, Lanes)> = Vec::new();
+fn group(case: &Case, settings: Settings, standing: &Standing, patients: &[i64]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    // What holds of a few is written into the query.
+    let few = patients.len() <= KNOWN;
     for (patient, towards) in patients.iter().zip(&standing.towards) {
         let lanes = lanes(case, settings, &standing.names, towards);
-        match groups.iter_mut().find(|(_, known)| *known == lanes) {
-            Some((patients, _)) => patients.push(*patient),
-            None => groups.push((vec![*patient], lanes)),
+        let state = few.then_some((towards.hits, towards.tightening));
+        let mut known = groups.iter_mut();
+        match known.find(|group| group.state == state && group.lanes == lanes) {
+            Some(group) => group.patients.push(*patient),
+            None => groups.push(Group {
+                patients: vec![*patient],
+                lanes,
+                state,
+            }),
         }
     }
     groups
@@ -405,8 +432,13 @@ fn numbers(read: &dyn Session, sql: &Sql) -> Result<Vec<i64>, StoreError> {
     read.numbers(&sql.text, &sql.values)
 }
 
-/// The rows of a page in an order of so many keys.
-fn rows_of(read: &dyn Session, sql: &Sql, keys: usize) -> Result<Vec<Matched>, StoreError> {
+/// The rows of a page in an order of so many keys; where it is `counted`, the total stands behind them.
+fn rows_of(
+    read: &dyn Session,
+    sql: &Sql,
+    keys: usize,
+    counted: bool,
+) -> Result<Vec<Matched>, StoreError> {
     read.all(&sql.text, &sql.values, |row| {
         let values = (0..keys).map(|key| {
             Ok(match row.column(3 + key)? {
@@ -420,6 +452,7 @@ fn rows_of(read: &dyn Session, sql: &Sql, keys: usize) -> Result<Vec<Matched>, S
         Ok(Matched {
             rid: row.get(0)?,
             position: Position::of(values, row.get(1)?, row.get(2)?),
+            total: if counted { row.get(3 + keys)? } else { 0 },
         })
     })
 }

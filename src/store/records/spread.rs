@@ -94,7 +94,8 @@ pub fn dependents(read: &dyn Session, rid: i64) -> Result<Vec<(i64, i64)>, Store
 fn start_over(writer: &mut Writer<'_>, rid: i64) -> Result<(), StoreError> {
     let sql = "UPDATE record SET labels = 0, conditional = 0, protected = 0, c_protected = 0, review = 0, \
                p_labels = 0, p_conditional = 0, p_protected = 0, p_c_protected = 0, \
-               subjects = CASE derived WHEN 1 THEN 0 ELSE subjects END WHERE rid = ?1";
+               subjects = CASE derived WHEN 1 THEN 0 ELSE subjects END, \
+               sole = CASE derived WHEN 1 THEN NULL ELSE sole END WHERE rid = ?1";
     writer.tx.run(sql, &values![rid])?;
     writer.remembered.forget_all();
     let sql = "DELETE FROM record_patient WHERE rid = ?1 AND own = 1 \

@@ -43,6 +43,7 @@ CREATE TABLE record (
     author        BIGINT,
     organization  BIGINT,
     subjects      BIGINT NOT NULL,
+    sole          BIGINT,
     derived       BIGINT NOT NULL,
     parts         TEXT COLLATE "C" NOT NULL,
     body          BYTEA NOT NULL,

@@ -36,6 +36,7 @@ CREATE TABLE record (
     author        INTEGER,
     organization  INTEGER,
     subjects      INTEGER NOT NULL,
+    sole          INTEGER,
     derived       INTEGER NOT NULL,
     parts         TEXT    NOT NULL,
     body          BLOB    NOT NULL,
