@@ -205,9 +205,21 @@ impl<S: Store, J: Journal> Service<S, J> {
         let Some(kind) = Kind::named(kind) else {
             return Ok(None);
         };
+        let found = self.named_definition(case, kind, name).await?;
+        Ok(found.as_ref().and_then(Released::definition))
+    }
+
+    /// The definition of a canonical name (`url` or `url|version`) that is stored here and that the
+    /// requester may read.
+    pub(crate) async fn named_definition(
+        &self,
+        case: &Case,
+        kind: Kind,
+        name: &str,
+    ) -> Result<Option<Released>, Refusal> {
         let (url, version) = match name.split_once('|') {
             Some((url, version)) => (url, Some(version)),
-            None => (&**name, None),
+            None => (name, None),
         };
         let escape = |text: &str| {
             let mut out = String::new();
@@ -231,7 +243,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         let plan = Plan::parse(Some(kind), &pairs, options).map_err(Refusal::Invalid)?;
         let page = self.store.search(case, self.settings, &plan, None).await?;
         let found = release_all(page.matches, case, self.settings, &page.standing);
-        Ok(found.first().and_then(Released::definition))
+        Ok(found.into_iter().next())
     }
 }
 

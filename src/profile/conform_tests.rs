@@ -309,7 +309,7 @@ fn profiles_that_a_resource_claims_are_checked_too() {
             remarks: true,
             ..CheckLimits::default()
         };
-        examine(&resource, None, limits)
+        examine(&resource, &PROFILES, None, limits)
     };
     let claimed = of("http://hl7.org/fhir/StructureDefinition/vitalsigns");
     assert!(claimed.iter().any(Issue::is_error), "{claimed:?}");
