@@ -225,6 +225,50 @@ def code_rows(names, sets, systems):
     return listed, formats
 
 
+def written(code):
+    """A code as the tables of value sets and code systems write it."""
+    assert "%20" not in code and "%3C" not in code, code
+    return code.replace(" ", "%20").replace("<", "%3C")
+
+
+def value_sets(sets):
+    """(url, version, include or exclude, system, codes, filters, value sets) for each part of each value set."""
+    rows = []
+    for url, value_set in sorted(sets.items()):
+        for way in ("include", "exclude"):
+            for part in value_set.get("compose", {}).get(way, []):
+                filters = [f"{f['property']} {f['op']} {f['value']}" for f in part.get("filter", [])]
+                codes = [written(c["code"]) for c in part.get("concept", [])]
+                assert len(filters) < 2 or not any("|" in f for f in filters), url
+                rows.append((url, value_set["version"], way, part.get("system", ""), " ".join(codes), "|".join(filters),
+                             " ".join(part.get("valueSet", []))))
+    return rows
+
+
+def code_systems(systems):
+    """(url, version, content, codes): each code with those right above it (code<above<above)."""
+    rows = []
+    for url, system in sorted(systems.items()):
+        above = {}
+
+        def take(concepts, parent):
+            for concept in concepts:
+                over = above.setdefault(concept["code"], [])
+                if parent:
+                    over.append(parent)
+                for said in concept.get("property", []):
+                    if said["code"] == "child":
+                        above.setdefault(said["valueCode"], []).append(concept["code"])
+                    if said["code"] in ("parent", "subsumedBy"):
+                        over.append(said["valueCode"])
+                take(concept.get("concept", []), concept["code"])
+
+        take(system.get("concept", []), None)
+        told = ["<".join(map(written, [code, *dict.fromkeys(over)])) for code, over in sorted(above.items())]
+        rows.append((url, system["version"] if "version" in system else "4.0.1", system["content"], " ".join(told)))
+    return rows
+
+
 # --- invariants ---------------------------------------------------------------------------------
 
 def invariants(structures, profiles):
@@ -588,6 +632,12 @@ def tables(folder):
             "value set of codes.tsv or formats.tsv that its codes must be of",
             element_rows),
         "codes.tsv": as_text("value set, system, its codes that are of it (a space between)", listed),
+        "value-sets.tsv": as_text(
+            "value set, version, include or exclude, system, codes of it (all where none), filters (| between), other value sets; %20 and %3C in a code are a space and <",
+            value_sets(sets)),
+        "code-systems.tsv": as_text(
+            "code system, version, content (R4's own word), its codes (a space between), each with those right above it (code<above); %20 and %3C in a code are a space and <",
+            code_systems(systems)),
         "formats.tsv": as_text("value set that can't be listed here, the format that its codes are held to, why", formats),
         "profiles.ndjson": "".join(json.dumps(p, ensure_ascii=False, separators=(",", ":")) + "\n" for p in narrowed),
         "invariants.tsv": as_text(

@@ -157,6 +157,7 @@ fn sqlite(file: &Path) -> Result<SqliteStore, Trouble> {
         | sqlite::OpenError::Newer(..) => Trouble::Usage(error.to_string()),
         sqlite::OpenError::Busy(..)
         | sqlite::OpenError::Foreign(..)
+        | sqlite::OpenError::Thread(..)
         | sqlite::OpenError::Damaged(..) => Trouble::Failed(error.to_string()),
     })
 }

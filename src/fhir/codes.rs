@@ -151,7 +151,8 @@ impl Format {
         })
     }
 
-    fn is_system(self, system: &str) -> bool {
+    /// Whether its codes are of that system.
+    pub fn is_system(self, system: &str) -> bool {
         match self {
             Format::Currency => system == "urn:iso:std:iso:4217",
             Format::Mime | Format::ShortMime => system == "urn:ietf:bcp:13",

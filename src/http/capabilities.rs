@@ -175,7 +175,6 @@ fn resource(served: &[&Route], kind: Kind) -> Value {
     } else {
         params::of(kind)
             .iter()
-            .filter(|param| param.code != params::SECURITY)
             .map(|param| json!({ "name": param.code, "type": param.kind.name() }))
             .chain([json!({ "name": "_list", "type": "special" })])
             .chain([json!({ "name": "_has", "type": "special" })])

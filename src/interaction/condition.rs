@@ -67,6 +67,10 @@ impl<S: Store, J: Journal> Service<S, J> {
         if plan.filters.is_empty() {
             return Err(invalid("a condition needs a search parameter that narrows"));
         }
+        // A record has labels only once it is written.
+        if plan.asks_labels() {
+            return Err(invalid("a condition can't ask for labels"));
+        }
         self.define(&question.case, &mut plan).await?;
         plan.include.clear();
         plan.revinclude.clear();

@@ -12,10 +12,13 @@ use crate::{
     },
     gate::{Disclosure, Journal, Released, disclose},
     policy::Case,
+    profile::shipped::own,
     scope::Actions,
     search::{
+        kin::{KIN, Kin},
         plan::{ParseOptions, Plan, Summary},
-        terms::{Library, Need, Unclear},
+        shipped::shipped,
+        terms::{Definition, Library, Need, Unclear},
     },
     store::{Position, Store},
 };
@@ -99,6 +102,11 @@ impl<S: Store, J: Journal> Service<S, J> {
             for disclosure in self.disclosed(question, included).await? {
                 bundle.add(&disclosure, Mode::Include);
             }
+        }
+        if page.cut {
+            let text = "the includes lead to more than is here: one brings at most 1000 records, and \
+                        those that iterate stop at 5000; ask for fewer matches (_count) or fewer includes";
+            bundle.say(Issue::new(IssueType::TooCostly, text).as_warning());
         }
         Ok(Answer::of(200, bundle.finish()))
     }
@@ -193,20 +201,28 @@ impl<S: Store, J: Journal> Service<S, J> {
         }
     }
 
-    async fn definition(
-        &self,
-        case: &Case,
-        need: &Need,
-    ) -> Result<Option<crate::search::terms::Definition>, Refusal> {
+    async fn definition(&self, case: &Case, need: &Need) -> Result<Option<Definition>, Refusal> {
         let (kind, name) = match need {
             Need::ValueSet(name) => ("ValueSet", name),
             Need::CodeSystem(name) => ("CodeSystem", name),
+            Need::Kin(kin) => return self.kin(case, kin).await,
         };
         let Some(kind) = Kind::named(kind) else {
             return Ok(None);
         };
         let found = self.named_definition(case, kind, name).await?;
-        Ok(found.as_ref().and_then(Released::definition))
+        let stored = found.as_ref().and_then(Released::definition);
+        let (url, version) = match name.split_once('|') {
+            Some((url, version)) => (url, Some(version)),
+            None => (&**name, None),
+        };
+        // What comes with the program, where it is not stored: ours, and R4's own.
+        let ours = || {
+            let own = own(kind.name(), url)
+                .filter(|own| version.is_none_or(|version| own.text("version") == Some(version)));
+            own.as_ref().and_then(Definition::of_ours)
+        };
+        Ok(stored.or_else(ours).or_else(|| shipped(need)))
     }
 
     /// The definition of a canonical name (`url` or `url|version`) that is stored here and that the
@@ -244,6 +260,39 @@ impl<S: Store, J: Journal> Service<S, J> {
         let page = self.store.search(case, self.settings, &plan, None).await?;
         let found = release_all(page.matches, case, self.settings, &page.standing);
         Ok(found.into_iter().next())
+    }
+}
+
+impl<S: Store, J: Journal> Service<S, J> {
+    /// A record of a tree with those above or below it that the requester may see; `None` where they are
+    /// too many.
+    async fn kin(&self, case: &Case, kin: &Kin) -> Result<Option<Definition>, Refusal> {
+        let mut all = vec![kin.id.clone()];
+        let mut next = all.clone();
+        while !next.is_empty() {
+            let mut found = Vec::new();
+            for some in next.chunks(KIN) {
+                let mut pairs = vec![kin.next(some)];
+                pairs.push(("_count".to_owned(), KIN.to_string()));
+                let options = ParseOptions::default();
+                let plan =
+                    Plan::parse(Some(kin.kind), &pairs, options).map_err(Refusal::Invalid)?;
+                let page = self.store.search(case, self.settings, &plan, None).await?;
+                if page.next.is_some() {
+                    return Ok(None);
+                }
+                let shown = page.matches.iter();
+                found.extend(shown.map(|sealed| sealed.facts().key.id.clone()));
+            }
+            found.retain(|id| !all.contains(id));
+            found.dedup();
+            all.extend_from_slice(&found);
+            if all.len() > KIN {
+                return Ok(None);
+            }
+            next = found;
+        }
+        Ok(Some(Definition::Kin(all)))
     }
 }
 

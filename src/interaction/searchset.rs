@@ -1,7 +1,10 @@
 //! Bundles of records that were disclosed: <https://hl7.org/fhir/R4/bundle.html>
 
 use crate::{
-    fhir::json,
+    fhir::{
+        json,
+        outcome::{Issue, outcome},
+    },
     gate::{Disclosed, Disclosure},
     search::plan::CURSOR,
 };
@@ -46,13 +49,26 @@ impl Bundle {
         }
     }
 
-    fn entry(&mut self, record: Disclosed<'_>, mode: Mode) {
+    /// Adds what is to be said of the search itself (`search.mode` is `outcome`).
+    pub fn say(&mut self, issue: Issue) {
+        self.next();
+        self.out.extend_from_slice(b"{\"resource\":");
+        self.out.extend_from_slice(&outcome(&[issue]));
+        self.out
+            .extend_from_slice(b",\"search\":{\"mode\":\"outcome\"}}");
+    }
+
+    fn next(&mut self) {
         self.out.extend_from_slice(if self.entries == 0 {
             b",\"entry\":["
         } else {
             b","
         });
         self.entries += 1;
+    }
+
+    fn entry(&mut self, record: Disclosed<'_>, mode: Mode) {
+        self.next();
         self.out.extend_from_slice(b"{\"fullUrl\":\"");
         self.out
             .extend_from_slice(format!("{}/{}", self.base, record.key).as_bytes());

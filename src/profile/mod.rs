@@ -8,7 +8,7 @@ mod narrative;
 mod place;
 mod primitive;
 mod reference;
-mod shipped;
+pub mod shipped;
 mod slice;
 pub mod structure;
 

@@ -37,6 +37,14 @@ const OWN: &[&str] = &[
     include_str!("../../profiles/ig/CodeSystem-task-code.json"),
 ];
 
+/// Our own definition of that type and canonical URL, where there is one.
+pub fn own(kind: &str, url: &str) -> Option<Node> {
+    let said = format!("\"url\": \"{url}\"");
+    let found = OWN.iter().filter(|text| text.contains(&said));
+    let mut found = found.filter_map(|text| parse(text.as_bytes(), Limits::default()).ok());
+    found.find(|node| node.text("url") == Some(url) && node.text("resourceType") == Some(kind))
+}
+
 /// All of them, read once.
 pub static PROFILES: LazyLock<Profiles> = LazyLock::new(|| {
     let r4 = include_str!("../../profiles/r4/profiles.ndjson").lines();

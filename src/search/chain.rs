@@ -3,7 +3,7 @@
 
 use super::{
     filter::{Filter, Leg, ReferenceTest, Test},
-    params::{self, ID, Param, ParamType, SECURITY},
+    params::{self, ID, Param, ParamType},
     plan::{Fault, ParseOptions},
     values,
 };
@@ -88,11 +88,44 @@ pub(super) fn filter(
         None => (name, None),
     };
     let param = param(code)?;
-    if param.code == SECURITY {
-        return Err(Fault::Unsupported("search by label"));
+    let base = way.options.base;
+    let several = kinds.iter().nth(1).is_some() && params::of_every_resource(code).is_none();
+    if param.kind != ParamType::Token || !several {
+        let test = values::test(param, modifier, value, base)?;
+        return Ok(Filter { param, test });
     }
-    let test = values::test(param, modifier, value, way.options.base)?;
-    Ok(Filter { param, test })
+    // What a code stands for may differ from type to type.
+    let mut any: Vec<(Kinds, Filter)> = Vec::new();
+    for kind in kinds.iter() {
+        let param = of(kind, code)?;
+        let test = values::test(param, modifier, value, base)?;
+        let defined = matches!(modifier, Some("in" | "not-in" | "above" | "below"));
+        match any
+            .iter_mut()
+            .find(|(_, known)| known.test == test && !defined)
+        {
+            Some((kinds, _)) => *kinds = kinds.with(kind),
+            None => any.push((Kinds::NONE.with(kind), Filter { param, test })),
+        }
+    }
+    if any.len() == 1
+        && let Some((_, filter)) = any.pop()
+    {
+        return Ok(filter);
+    }
+    among(any).ok_or(Fault::Unknown)
+}
+
+/// One of these filters, each on its own types.
+fn among(any: Vec<(Kinds, Filter)>) -> Option<Filter> {
+    let any = any.into_iter().map(|(kinds, filter)| Filter {
+        param: filter.param,
+        test: Test::Among(kinds, Box::new(filter.test)),
+    });
+    Some(Filter {
+        param: params::of_every_resource(ID)?,
+        test: Test::Any(any.collect()),
+    })
 }
 
 /// The parameter `code` of a type.
@@ -236,12 +269,5 @@ pub(super) fn compartment(of: Kind, id: &Id, kinds: Kinds) -> Option<Filter> {
             }
         }
     }
-    let any = any.into_iter().map(|(kinds, filter)| Filter {
-        param: filter.param,
-        test: Test::Among(kinds, Box::new(filter.test)),
-    });
-    Some(Filter {
-        param: params::of_every_resource(ID)?,
-        test: Test::Any(any.collect()),
-    })
+    among(any)
 }

@@ -1,6 +1,8 @@
 //! What a query asks of a record: tests on index entries.
 
 use super::{
+    kin::Kin,
+    near::NearTest,
     number::{NumberTest, QuantityTest},
     params::Param,
 };
@@ -46,11 +48,16 @@ pub enum Test {
     Number(Vec<NumberTest>),
     /// A quantity.
     Quantity(Vec<QuantityTest>),
+    /// A place (`near`).
+    Near(Vec<NearTest>),
     /// A composite: for each alternative a filter a part, in the order of [`Param::of_parts`].
     Composite(Vec<Vec<Filter>>),
     /// Codes of definitions that are stored as resources; see [`super::terms`]. The store is never
     /// asked this: it is resolved to [`Test::Token`] before.
     Defined(Vec<Defined>),
+    /// References to records above or below others. As with [`Test::Defined`], the store is never asked
+    /// this: it is resolved to [`Test::Reference`] before.
+    Kin(Vec<Kin>),
     /// The opposite (`:not`, `:not-in`, `:not` of a chain's end is no such thing).
     Not(Box<Test>),
     /// A chain: the record that the reference names is of one of these types and passes.

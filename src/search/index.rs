@@ -2,6 +2,7 @@
 
 use super::{
     fold::{fold, words},
+    near::Place,
     params::{self, CONTENT, ID, LAST_UPDATED, Param, ParamId, ParamType, SECURITY},
     path::{Leaf, ParamPath, Step},
     unit::{Scale, UCUM},
@@ -55,6 +56,8 @@ pub enum IndexValue {
     Uri(Box<str>),
     /// A number.
     Number(Span),
+    /// A place.
+    Place(Place),
     /// Folded words, each after a space.
     Words(Box<str>),
     /// A measured value.

@@ -3,6 +3,7 @@
 
 use super::{
     index::{IndexValue, Reader, Span, TokenRole, Walk, markup_out},
+    near::Place,
     params::{ParamId, ParamType},
     path::Leaf,
     values::type_of,
@@ -65,6 +66,11 @@ impl Walk<'_> {
             ParamType::Quantity => {
                 if let Some(value) = quantity(reader.leaf, node) {
                     self.emit(param, value);
+                }
+            }
+            ParamType::Special => {
+                if let Some(place) = Place::of(node) {
+                    self.emit(param, IndexValue::Place(place));
                 }
             }
             // Made of its parts' entries.

@@ -94,7 +94,7 @@ fn passes(param: &Param, test: &Test, world: &dyn World, subject: &Subject) -> b
         }),
         Test::Composite(any) => any.iter().any(|parts| together(param, parts, subject)),
         // Nothing is known of definitions here; the caller resolves them.
-        Test::Defined(_) => false,
+        Test::Defined(_) | Test::Kin(_) => false,
         Test::Not(test) if matches!(**test, Test::Defined(_)) => false,
         Test::Not(test) => !passes(param, test, world, subject),
         Test::Chain(legs) => own().any(|entry| {
@@ -161,6 +161,9 @@ fn entry_passes(test: &Test, value: &IndexValue) -> bool {
         (Test::Uri(tests), IndexValue::Uri(uri)) => tests.iter().any(|test| test.matches(uri)),
         (Test::Number(tests), IndexValue::Number(span)) => {
             tests.iter().any(|test| test.matches(span))
+        }
+        (Test::Near(tests), IndexValue::Place(place)) => {
+            tests.iter().any(|test| test.matches(place))
         }
         (Test::Quantity(tests), _) => tests.iter().any(|test| test.matches(value)),
         _ => false,

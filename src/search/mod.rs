@@ -4,14 +4,18 @@
 mod chain;
 pub mod filter;
 pub mod fold;
+mod implied;
 pub mod index;
+pub mod kin;
 mod leaf;
 pub mod matching;
+pub mod near;
 pub mod number;
 pub mod params;
 pub mod path;
 pub mod plan;
 mod results;
+pub mod shipped;
 pub mod terms;
 pub mod unit;
 mod values;

@@ -21,6 +21,7 @@ pub enum ParamType {
     Quantity,
     Uri,
     Composite,
+    Special,
 }
 
 /// A search parameter of one type.
@@ -51,8 +52,8 @@ pub struct Part {
     pub is_free: bool,
 }
 
-/// The parameters of every resource, in the form of the table. `_security` is known but has no
-/// index entries: labels live in the record's head and only some may be known to the requester.
+/// The parameters of every resource, in the form of the table. `_security` has no index entries:
+/// labels live in the record's head and only some may be known to the requester.
 const OF_EVERY_RESOURCE: [(&str, ParamType, &str); 8] = [
     (ID, ParamType::Token, "id:id"),
     (LAST_UPDATED, ParamType::Date, "meta.lastUpdated:instant"),
@@ -63,6 +64,9 @@ const OF_EVERY_RESOURCE: [(&str, ParamType, &str); 8] = [
     (TEXT, ParamType::String, "text.div:xhtml"),
     (CONTENT, ParamType::String, "*:Resource"),
 ];
+
+/// What no expression says: the parameter of one type that is a place.
+const NEAR: [&str; 4] = ["Location", "near", "special", "position:position"];
 
 /// The logical id: a column of the record, not an index entry.
 pub const ID: &str = "_id";
@@ -184,6 +188,7 @@ impl ParamType {
             "quantity" => ParamType::Quantity,
             "uri" => ParamType::Uri,
             "composite" => ParamType::Composite,
+            "special" => ParamType::Special,
             _ => return None,
         })
     }
@@ -199,6 +204,7 @@ impl ParamType {
             ParamType::Quantity => "quantity",
             ParamType::Uri => "uri",
             ParamType::Composite => "composite",
+            ParamType::Special => "special",
         }
     }
 }
@@ -286,7 +292,8 @@ impl Part {
 impl Table {
     fn read(text: &'static str) -> Table {
         let mut by_kind: HashMap<Kind, Vec<Param>> = HashMap::new();
-        for param in rows(text).filter_map(|row| Param::read(&row)) {
+        let near = Param::read(&NEAR);
+        for param in rows(text).filter_map(|row| Param::read(&row)).chain(near) {
             by_kind.entry(param.base).or_default().push(param);
         }
         for base in Kind::all() {
@@ -398,7 +405,7 @@ mod tests {
             "Bundle.message: Bundle.entry[0].resource",
             // In code, for every type.
             "DomainResource._text: no expression",
-            // A distance needs a geometry that neither engine has.
+            // In code.
             "Location.near: special",
             // No expression, and an age changes with the clock.
             "Patient.age: no expression",

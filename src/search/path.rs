@@ -51,6 +51,8 @@ pub enum Leaf {
     Range,
     /// Not searchable by a plain value (SampledData).
     Other,
+    /// Where a Location is (`near`).
+    Position,
     /// The narrative's words (`_text`).
     Narrative,
     /// The words of the whole resource (`_content`).
@@ -139,6 +141,7 @@ impl Leaf {
             "Money" => Leaf::Money,
             "Range" => Leaf::Range,
             "SampledData" => Leaf::Other,
+            "position" => Leaf::Position,
             "xhtml" => Leaf::Narrative,
             "Resource" => Leaf::Content,
             _ => return None,

@@ -52,7 +52,7 @@ pub struct Plan {
 /// One hop along a reference parameter: `Type:param[:Target]`.
 #[derive(Debug, Clone, Copy)]
 pub struct Include {
-    /// The type that holds the reference; any (of an `:iterate`) where `None`.
+    /// The type that holds the reference; any where `None`.
     pub source: Option<Kind>,
     /// The reference; each of the type's where `None` (`*`).
     pub param: Option<&'static Param>,
@@ -256,6 +256,23 @@ impl Plan {
         Fault::Unknown
     }
 
+    /// Whether a filter asks for labels, which a record has only once it is written.
+    pub fn asks_labels(&self) -> bool {
+        fn of(filter: &Filter) -> bool {
+            filter.param.code == params::SECURITY || on(&filter.test)
+        }
+        fn on(test: &Test) -> bool {
+            match test {
+                Test::Chain(legs) => legs.iter().any(|leg| of(&leg.filter)),
+                Test::Has(filter) => of(filter),
+                Test::Not(test) | Test::Among(_, test) => on(test),
+                Test::Any(filters) => filters.iter().any(of),
+                _ => false,
+            }
+        }
+        self.filters.iter().any(of)
+    }
+
     /// Whether a filter leads to other records.
     pub fn leads_on(&self) -> bool {
         fn on(test: &Test) -> bool {
@@ -325,7 +342,7 @@ impl Fault {
 impl SortKey {
     /// Whether a parameter can be an order.
     pub(super) fn sortable(kind: ParamType) -> bool {
-        kind != ParamType::Composite
+        ![ParamType::Composite, ParamType::Special].contains(&kind)
     }
 }
 

@@ -145,9 +145,6 @@ fn forward(plan: &mut Plan, value: &str, iterate: bool) -> Result<Use, Fault> {
     let mut include = include(value, iterate)?;
     if include.source.is_none() && !iterate {
         include.source = plan.kind;
-        if include.source.is_none() {
-            return Err(Fault::Unsupported("a star over all types"));
-        }
     }
     let elsewhere = |source| !iterate && !plan.kinds.has(source);
     if include.source.is_some_and(elsewhere) {
@@ -159,12 +156,11 @@ fn forward(plan: &mut Plan, value: &str, iterate: bool) -> Result<Use, Fault> {
 
 fn backward(plan: &mut Plan, value: &str, iterate: bool) -> Result<Use, Fault> {
     let include = include(value, iterate)?;
-    let Some(source) = include.source else {
-        return Err(Fault::Unsupported("a star for the type that refers"));
-    };
     let leads = |kind| {
-        let mut params = include.params(source).into_iter();
-        params.any(|param| param.targets.has(kind)) && include.target.is_none_or(|t| t == kind)
+        include.source.is_none_or(|source| {
+            let mut params = include.params(source).into_iter();
+            params.any(|param| param.targets.has(kind)) && include.target.is_none_or(|t| t == kind)
+        })
     };
     if !iterate && !plan.kinds.iter().any(leads) {
         return Err(Fault::Value("never leads to the type searched"));

@@ -3,11 +3,13 @@
 
 use super::{
     filter::{Defined, Filter, Test, TokenTest},
-    params::{Param, ParamType},
-    path::Leaf,
+    implied::{Systems, systems},
+    kin::{Kin, references},
+    params::{Param, SECURITY},
     plan::Plan,
+    values::is_handling,
 };
-use crate::fhir::{Node, Resource};
+use crate::fhir::{Id, Node, Resource};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Most codes that a search is widened to.
@@ -23,6 +25,8 @@ pub enum Definition {
     ValueSet(ValueSet),
     /// A code system.
     CodeSystem(CodeSystem),
+    /// A record and those above or below it.
+    Kin(Vec<Id>),
 }
 
 /// What a ValueSet says.
@@ -63,6 +67,8 @@ pub enum Need {
     ValueSet(Box<str>),
     /// A CodeSystem, by URL.
     CodeSystem(Box<str>),
+    /// The records above or below one.
+    Kin(Kin),
 }
 
 /// Definitions by what asked for them. `None`: there is none.
@@ -96,6 +102,68 @@ impl Definition {
             _ => None,
         }
     }
+
+    /// Reads one that comes with the program.
+    pub fn of_ours(root: &Node) -> Option<Definition> {
+        match root.text("resourceType")? {
+            "ValueSet" => Some(Definition::ValueSet(ValueSet::of(root))),
+            "CodeSystem" => Some(Definition::CodeSystem(CodeSystem::of(root))),
+            _ => None,
+        }
+    }
+
+    /// Reads the rows of a value set (`value-sets.tsv`).
+    pub(super) fn of_set<'r>(rows: impl Iterator<Item = &'r [&'r str]>) -> Definition {
+        let mut set = ValueSet::default();
+        for row in rows {
+            let at = |at: usize| row.get(at).copied().unwrap_or_default();
+            let (way, system, codes, filters, sets) = (at(2), at(3), at(4), at(5), at(6));
+            let words = |text: &str| -> Vec<Box<str>> {
+                let words = text.split(' ').filter(|word| !word.is_empty());
+                words.map(unwritten).collect()
+            };
+            let include = Include {
+                system: (!system.is_empty()).then(|| system.into()),
+                codes: words(codes),
+                filters: filters
+                    .split('|')
+                    .filter_map(|filter| {
+                        let mut parts = filter.splitn(3, ' ').map(Into::into);
+                        Some([parts.next()?, parts.next()?, parts.next()?])
+                    })
+                    .collect(),
+                sets: words(sets),
+            };
+            match way {
+                "exclude" => set.exclude.push(include),
+                _ => set.include.push(include),
+            }
+        }
+        Definition::ValueSet(set)
+    }
+
+    /// Reads the row of a code system (`code-systems.tsv`).
+    pub(super) fn of_system(row: &[&str]) -> Option<Definition> {
+        let [_, _, content, codes, ..] = row else {
+            return None;
+        };
+        let mut system = CodeSystem {
+            complete: *content == "complete",
+            above: BTreeMap::new(),
+        };
+        for code in codes.split(' ').filter(|code| !code.is_empty()) {
+            let (code, above) = code.split_once('<').unwrap_or((code, ""));
+            let above = above.split('<').filter(|above| !above.is_empty());
+            let known = system.above.entry(unwritten(code)).or_default();
+            known.extend(above.map(unwritten));
+        }
+        Some(Definition::CodeSystem(system))
+    }
+}
+
+/// A code as it is, from how the tables write it.
+fn unwritten(code: &str) -> Box<str> {
+    code.replace("%20", " ").replace("%3C", "<").into()
 }
 
 fn items<'n>(node: &'n Node, name: &str) -> &'n [Node] {
@@ -236,6 +304,11 @@ impl Library {
         self.known.is_empty()
     }
 
+    /// What was fetched for a need; `None` where it was not yet.
+    pub(super) fn found(&self, need: &Need) -> Option<Option<&Definition>> {
+        self.known.get(need).map(Option::as_ref)
+    }
+
     fn value_set(&self, name: &str) -> Result<&ValueSet, Unclear> {
         let need = Need::ValueSet(name.into());
         match self.known.get(&need) {
@@ -363,6 +436,15 @@ impl Library {
                 codes.remove(value);
                 Ok(codes)
             }
+            ("concept" | "code", "is-not-a") if known.complete => {
+                let out = known.and_below(value);
+                Ok(known
+                    .above
+                    .keys()
+                    .filter(|code| !out.contains(*code))
+                    .cloned()
+                    .collect())
+            }
             ("concept" | "code", "in") => Ok(value.split(',').map(|c| c.trim().into()).collect()),
             ("concept" | "code", "=") => Ok(BTreeSet::from([value.clone()])),
             _ => Err(Unclear::Because(
@@ -427,14 +509,13 @@ impl Codes {
         }
     }
 
-    fn tests(self, with_system: bool) -> Vec<TokenTest> {
-        let system = |system: Box<str>| with_system.then_some(Some(system));
-        let whole = self.whole.into_iter().map(|whole| TokenTest {
-            system: system(whole),
+    fn tests(self) -> Vec<TokenTest> {
+        let whole = self.whole.into_iter().map(|system| TokenTest {
+            system: Some(Some(system)),
             code: None,
         });
-        let single = self.single.into_iter().map(|(whole, code)| TokenTest {
-            system: system(whole),
+        let single = self.single.into_iter().map(|(system, code)| TokenTest {
+            system: Some(Some(system)),
             code: Some(code),
         });
         whole.chain(single).collect()
@@ -458,15 +539,27 @@ fn define(filter: &mut Filter, library: &Library) -> Result<(), Unclear> {
 fn in_test(param: &Param, test: &mut Test, library: &Library) -> Result<(), Unclear> {
     match test {
         Test::Defined(defined) => {
-            // A code element says no system: its codes are of the one that its binding names.
-            let is_code = |leaf: Leaf| leaf == Leaf::Text;
-            let coded = !param.paths.iter().all(|path| is_code(path.leaf))
-                || param.kind != ParamType::Token;
+            let systems = systems(param);
+            if matches!(systems, Systems::None) {
+                return Err(Unclear::Because(
+                    "the codes of this parameter are of no code system",
+                ));
+            }
             let mut all = Codes::default();
             for one in defined.iter() {
                 all = all.or(library.of(one)?);
             }
-            *test = Test::Token(all.tests(coded));
+            let tests = all.tests().into_iter();
+            if param.code == SECURITY && tests.as_slice().iter().any(is_handling) {
+                return Err(Unclear::Because(
+                    "a search for what was taken out is not supported",
+                ));
+            }
+            *test = Test::Token(tests.flat_map(|test| systems.said(test)).collect());
+            Ok(())
+        }
+        Test::Kin(kin) => {
+            *test = Test::Reference(references(kin, library)?);
             Ok(())
         }
         Test::Not(test) | Test::Among(_, test) => in_test(param, test, library),
@@ -482,108 +575,5 @@ fn in_test(param: &Param, test: &mut Test, library: &Library) -> Result<(), Uncl
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str) -> Option<Definition> {
-        Definition::of(&Resource::ours(text.to_owned()).unwrap())
-    }
-
-    fn library() -> Library {
-        let mut library = Library::default();
-        let set = |library: &mut Library, name: &str, body: &str| {
-            let text = format!(r#"{{"resourceType":"ValueSet",{body}}}"#);
-            library.put(Need::ValueSet(name.into()), read(&text));
-        };
-        let animals = r#"{"resourceType":"CodeSystem","content":"complete","concept":[
-            {"code":"animal","concept":[{"code":"cat","concept":[{"code":"tom"}]},{"code":"dog"}]},
-            {"code":"plant"},{"code":"tabby","property":[{"code":"parent","valueCode":"cat"}]}]}"#;
-        library.put(Need::CodeSystem("a".into()), read(animals));
-        library.put(Need::CodeSystem("none".into()), None);
-        set(
-            &mut library,
-            "cats",
-            r#""compose":{"include":[{"system":"a","filter":[{"property":"concept","op":"is-a","value":"cat"}]}]}"#,
-        );
-        set(
-            &mut library,
-            "some",
-            r#""compose":{"include":[{"system":"a","concept":[{"code":"dog"},{"code":"tom"}]},{"system":"b"}]}"#,
-        );
-        set(
-            &mut library,
-            "both",
-            r#""compose":{"include":[{"valueSet":["cats","some"]}]}"#,
-        );
-        set(
-            &mut library,
-            "less",
-            r#""compose":{"include":[{"system":"a"}],"exclude":[{"valueSet":["cats"]}]}"#,
-        );
-        set(
-            &mut library,
-            "self",
-            r#""compose":{"include":[{"valueSet":["self"]}]}"#,
-        );
-        set(
-            &mut library,
-            "odd",
-            r#""compose":{"include":[{"system":"a","filter":[{"property":"x","op":"regex","value":"."}]}]},
-            "expansion":{"contains":[{"system":"a","code":"dog","abstract":true,"contains":[{"system":"a","code":"pup"}]}]}"#,
-        );
-        set(
-            &mut library,
-            "worse",
-            r#""compose":{"include":[{"system":"none","filter":[{"property":"concept","op":"is-a","value":"x"}]}]}"#,
-        );
-        library
-    }
-
-    fn codes(name: &str) -> Result<Vec<String>, Unclear> {
-        let codes = library().of(&Defined::In(name.into()))?;
-        let tests = codes.tests(true).into_iter();
-        let text = |part: Option<Box<str>>| part.unwrap_or_else(|| "*".into()).into_string();
-        Ok(tests
-            .map(|test| format!("{}|{}", text(test.system.flatten()), text(test.code)))
-            .collect())
-    }
-
-    #[test]
-    fn value_sets_are_evaluated_as_far_as_they_can_be() {
-        assert_eq!(codes("cats").unwrap(), ["a|cat", "a|tabby", "a|tom"]);
-        assert_eq!(codes("some").unwrap(), ["b|*", "a|dog", "a|tom"]);
-        assert_eq!(codes("both").unwrap(), ["a|tom"]);
-        assert_eq!(codes("less").unwrap(), ["a|animal", "a|dog", "a|plant"]);
-        assert_eq!(codes("odd").unwrap(), ["a|pup"]);
-        assert_eq!(codes("http://s?fhir_vs").unwrap(), ["http://s|*"]);
-        assert!(matches!(codes("worse"), Err(Unclear::Because(_))));
-        assert!(matches!(codes("self"), Err(Unclear::Because(_))));
-        let need = Need::ValueSet("unknown".into());
-        assert_eq!(codes("unknown"), Err(Unclear::Needs(need)));
-    }
-
-    #[test]
-    fn codes_above_and_below_come_from_the_code_system() {
-        let of = |defined| library().of(&defined).unwrap().single.len();
-        assert_eq!(of(Defined::Below("a".into(), "animal".into())), 5);
-        assert_eq!(of(Defined::Above("a".into(), "tabby".into())), 3);
-        assert_eq!(of(Defined::Below("a".into(), "ghost".into())), 1);
-        assert!(
-            library()
-                .of(&Defined::Below("none".into(), "x".into()))
-                .is_err()
-        );
-    }
-
-    #[test]
-    fn a_ring_of_codes_ends() {
-        let ring = r#"{"resourceType":"CodeSystem","content":"complete","concept":[
-            {"code":"a","property":[{"code":"parent","valueCode":"b"}]},
-            {"code":"b","property":[{"code":"parent","valueCode":"a"}]}]}"#;
-        let Some(Definition::CodeSystem(ring)) = read(ring) else {
-            panic!()
-        };
-        assert_eq!(ring.and_above("a").len(), 2);
-        assert_eq!(ring.and_below("a").len(), 2);
-    }
-}
+#[path = "terms_tests.rs"]
+mod tests;

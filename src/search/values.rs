@@ -5,8 +5,11 @@ use super::{
         DateTest, Defined, Filter, Prefix, ReferenceTest, StringTest, Test, TokenTest, UriTest,
     },
     fold::{fold, words},
+    implied::{Systems, systems},
+    kin::{self, Kin},
+    near::NearTest,
     number::{NumberTest, QuantityTest, UnitTest},
-    params::{CONTENT, ID, LAST_UPDATED, Param, ParamType, TEXT},
+    params::{CONTENT, ID, LAST_UPDATED, Param, ParamType, SECURITY, TEXT},
     path::Leaf,
     unit::{Scale, UCUM},
 };
@@ -78,6 +81,9 @@ pub(super) fn test(
             })?))
         }
         (ParamType::Reference, Some("identifier")) => Ok(Test::Identifier(each(&values, token)?)),
+        (ParamType::Reference, Some(way @ ("above" | "below"))) => {
+            kin(param, way == "below", &values, base)
+        }
         (ParamType::Reference, modifier) => {
             let kinds = reference_kinds(param, modifier)?;
             let canonical = param.paths.iter().any(|path| path.leaf == Leaf::Canonical);
@@ -104,6 +110,10 @@ pub(super) fn test(
             let read = |value: &str| NumberTest::parse(value).ok_or(Invalid("must be a number"));
             Ok(Test::Number(each(&values, read)?))
         }
+        (ParamType::Special, None) => Ok(Test::Near(each(&values, |value| {
+            let form = "must be latitude|longitude|distance|units, with a unit of length";
+            NearTest::parse(&split(value, '|')).ok_or(Invalid(form))
+        })?)),
         (ParamType::Quantity, None) => Ok(Test::Quantity(each(&values, quantity)?)),
         (ParamType::Composite, None) => {
             let read = |value: &str| composite(param, value, base);
@@ -146,9 +156,25 @@ fn tokens(
             Some(_) => Err(Invalid("no such modifier in FHIR R4 for this parameter")),
         };
     }
+    let said = || -> Result<Test, ValueFault> {
+        let systems = systems(param);
+        let tests = each(values, token)?.into_iter();
+        if param.code == SECURITY && tests.as_slice().iter().any(is_handling) {
+            return Err(Unsupported("a search for what was taken out"));
+        }
+        Ok(Test::Token(
+            tests.flat_map(|test| systems.said(test)).collect(),
+        ))
+    };
     Ok(match modifier {
-        None => Test::Token(each(values, token)?),
-        Some("not") => Test::Not(Box::new(Test::Token(each(values, token)?))),
+        None => said()?,
+        Some("not") => Test::Not(Box::new(said()?)),
+        Some("text" | "of-type") if param.code == SECURITY => {
+            return Err(Unsupported("this modifier on this parameter"));
+        }
+        Some("text") if !matches!(systems(param), Systems::Said) => {
+            return Err(Unsupported("the modifier :text on what has no text"));
+        }
         Some("text") => Test::TokenText(each(values, |value| match fold(&unescape(value)) {
             text if text.is_empty() => Err(Invalid("an empty value matches nothing")),
             text => Ok(text),
@@ -174,6 +200,19 @@ fn tokens(
         }
         Some(_) => return Err(Invalid("no such modifier in FHIR R4 for this parameter")),
     })
+}
+
+/// The system of `REDACTED`.
+const OBSERVATION_VALUE: &str = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue";
+
+/// Whether a label is asked for that says what was done to the answer, not what the record reveals: no
+/// column holds it.
+pub(super) fn is_handling(test: &TokenTest) -> bool {
+    match (&test.system, &test.code) {
+        (Some(Some(system)), _) if **system == *OBSERVATION_VALUE => true,
+        (None, Some(code)) => &**code == "REDACTED",
+        _ => false,
+    }
 }
 
 /// `system|code`, both given.
@@ -348,6 +387,35 @@ fn reference_kinds(param: &Param, modifier: Option<&str>) -> Result<Kinds, Value
 
 /// A type in the value says which is meant, also one that the definition doesn't foresee; a modifier
 /// says which may be.
+/// `:above` and `:below`.
+fn kin(
+    param: &Param,
+    below: bool,
+    values: &[&str],
+    base: Option<&str>,
+) -> Result<Test, ValueFault> {
+    let trees = param.targets.both(*kin::KINDS);
+    if trees.is_empty() || param.targets == Kinds::ALL {
+        return Err(Unsupported("this modifier on this parameter"));
+    }
+    let mut all = Vec::new();
+    for value in values {
+        let ReferenceTest::Local { kinds, id } = reference(&unescape(value), trees, true, base)
+        else {
+            return Err(Invalid(
+                "with this modifier the value must be a record here",
+            ));
+        };
+        let one = |kind| Kin {
+            kind,
+            id: id.clone(),
+            below,
+        };
+        all.extend(kinds.iter().map(one));
+    }
+    Ok(Test::Kin(all))
+}
+
 fn reference(value: &str, kinds: Kinds, is_typed: bool, base: Option<&str>) -> ReferenceTest {
     if let Some(id) = Id::parse(value) {
         return ReferenceTest::Local { kinds, id };
@@ -448,7 +516,7 @@ mod tests {
         for (kind, code, modifier, value) in [
             ("Observation", "date", Some("not"), "2026"),
             ("Observation", "value-string", Some("text"), "x"),
-            ("Observation", "subject", Some("below"), "x"),
+            ("Observation", "encounter", Some("below"), "x"),
             ("Observation", "_id", Some("not"), "x"),
             (
                 "Observation",

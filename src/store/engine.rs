@@ -88,7 +88,7 @@ impl Engine {
     /// Writes a batch and waits where it stands.
     pub fn write_now(&self, batch: Batch) -> Result<Vec<Written>, WriteError> {
         match self {
-            Engine::Sqlite(store) => store.write_now(&batch),
+            Engine::Sqlite(store) => store.write_now(batch),
             Engine::Postgres(store) => store.write_now(batch),
         }
     }

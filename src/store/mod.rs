@@ -4,6 +4,8 @@
 
 pub mod audit;
 pub mod engine;
+pub(crate) mod group;
+pub(crate) mod later;
 pub(crate) mod long;
 pub mod postgres;
 pub mod query;
@@ -27,7 +29,7 @@ use crate::{
 use std::{fs, future::Future, io, os::unix::fs::OpenOptionsExt as _, path::Path};
 
 /// Why the store could not answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The engine failed; the request may be tried again.
     #[error("the store is away: {0}")]
@@ -136,6 +138,8 @@ pub struct Page {
     pub matches: Vec<Sealed>,
     /// What they include and are included by.
     pub included: Vec<Sealed>,
+    /// Whether they include, or are included by, more that the requester may see.
+    pub cut: bool,
     /// What holds.
     pub standing: Standing,
     /// How many match in all, where asked for.

@@ -3,6 +3,7 @@
 
 mod compare;
 mod filter;
+mod label;
 mod order;
 
 pub use order::{Order, counted_page, page};
@@ -15,7 +16,7 @@ use crate::{
     fhir::{Key, Kind, Kinds},
     search::{
         filter::{ReferenceTest, Test},
-        params::Param,
+        params::{self, Param},
         plan::Plan,
     },
 };
@@ -146,6 +147,24 @@ pub fn including(lens: &Lens, hop: Hop, from: &[i64], limit: usize) -> Sql {
     ]));
     sql.push(&format!(" ORDER BY r.kind, r.id LIMIT {limit}"));
     sql
+}
+
+/// By which references of which types any record points at one of `from`, seen or not: what a star is
+/// worked out from, each reference of which is then asked through [`including`]. A number holds the
+/// type above the parameter ([`way`]).
+pub fn pointing(from: &[i64]) -> Sql {
+    let mut sql =
+        Sql::text("SELECT DISTINCT e.kind * 4294967296 + e.param FROM index_reference e WHERE ");
+    sql.add(Sql::numbers("e.target", from));
+    sql
+}
+
+/// The hop that a number of [`pointing`] stands for.
+pub fn way(number: i64, target: Option<Kind>) -> Option<Hop> {
+    let kind = Kind::numbered(number >> 32)?;
+    let mut params = params::of(kind).iter();
+    let param = params.find(|param| i64::from(param.id.0) == number & 0xffff_ffff)?;
+    Some(Hop { param, target })
 }
 
 /// The patients (keys) that a plan names by `patient`, `subject` or `_id`: enough to know towards

@@ -41,6 +41,23 @@ pub trait Session {
         values: Vec<Value>,
     ) -> Result<(), StoreError>;
 
+    /// Inserts rows of `width` columns each that an engine may keep until something else is asked of the
+    /// transaction: `into` is `INSERT INTO … VALUES`, `after` what follows the rows.
+    fn soon(
+        &self,
+        into: &'static str,
+        width: usize,
+        values: Vec<Value>,
+        after: &'static str,
+    ) -> Result<(), StoreError> {
+        let places = vec!["?"; width].join(",");
+        let sql = format!("{into} ({places}) {after}");
+        for row in values.chunks(width.max(1)) {
+            self.run(&sql, row)?;
+        }
+        Ok(())
+    }
+
     /// Deletes the rows of the record `rid` from tables that [`later`](Self::later) fills.
     fn clear(&self, tables: &[&'static str], rid: i64) -> Result<(), StoreError> {
         for table in tables {
@@ -50,7 +67,7 @@ pub trait Session {
         Ok(())
     }
 
-    /// What the transaction knows and need not ask again, where asking costs a round trip.
+    /// What the transaction knows and need not ask again.
     fn memo(&self) -> Option<&RefCell<Memo>> {
         None
     }
@@ -63,6 +80,10 @@ pub struct Memo {
     pub numbers: HashMap<Key, i64>,
     /// Numbers given in this transaction, of records that are yet to be written.
     pub fresh: HashSet<i64>,
+    /// All numbers given in this transaction.
+    pub born: HashSet<i64>,
+    /// Records that something written in this transaction points at.
+    pub pointed: HashSet<i64>,
 }
 
 /// What is done with a row; whether to go on.
@@ -158,17 +179,32 @@ impl dyn Session + '_ {
         values: &[Value],
         after: &str,
     ) -> Result<(), StoreError> {
-        let mut rest = values;
-        let mut many = self.at_once().max(1);
+        self.insert_by(self.at_once(), into, width, values, after)
+    }
+
+    /// The same, at most `many` rows at a time.
+    pub fn insert_by(
+        &self,
+        many: usize,
+        into: &str,
+        width: usize,
+        values: &[Value],
+        after: &str,
+    ) -> Result<(), StoreError> {
+        let (mut rest, mut many, mut sql) = (values, many.max(1), String::new());
         while !rest.is_empty() && width > 0 {
             while many > 1 && many * width > rest.len() {
                 many /= 2;
+                sql.clear();
             }
             let (some, others) = rest.split_at(rest.len().min(many * width));
             rest = others;
-            let row = format!("({})", vec!["?"; width].join(","));
-            let rows = vec![row.as_str(); many].join(",");
-            self.run(&format!("{into} {rows} {after}"), some)?;
+            if sql.is_empty() {
+                let row = format!("({})", vec!["?"; width].join(","));
+                let rows = vec![row.as_str(); many].join(",");
+                sql = format!("{into} {rows} {after}");
+            }
+            self.run(&sql, some)?;
         }
         Ok(())
     }

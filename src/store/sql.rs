@@ -1,6 +1,7 @@
 //! SQL text with its values, written once for both engines: `?` marks a value, in order.
 
-use crate::fhir::Kinds;
+use crate::fhir::{Kind, Kinds};
+use std::fmt::Write as _;
 
 /// A piece of a query.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -141,10 +142,15 @@ impl Sql {
         // `empty` says nothing here, and its opposite says all.
         let mut kept: Vec<Sql> = Vec::new();
         for piece in pieces {
-            if piece.text == Sql::truth(!empty).text {
+            let (nothing, all) = if empty {
+                (piece.is_always(), piece.is_never())
+            } else {
+                (piece.is_never(), piece.is_always())
+            };
+            if all {
                 return Sql::truth(!empty);
             }
-            if piece.text != Sql::truth(empty).text {
+            if !nothing {
                 kept.push(piece);
             }
         }
@@ -161,8 +167,16 @@ impl Sql {
         let Some(first) = pieces.next() else {
             return Sql::truth(empty);
         };
-        let mut sql = Sql::text("(");
-        sql.add(first);
+        let pieces_ahead = pieces.as_slice();
+        let text = pieces_ahead
+            .iter()
+            .map(|piece| piece.text.len() + with.len());
+        let values = pieces_ahead.iter().map(|piece| piece.values.len());
+        let mut sql = Sql {
+            text: String::with_capacity(first.text.len() + text.sum::<usize>() + 8),
+            values: Vec::with_capacity(first.values.len() + values.sum::<usize>()),
+        };
+        sql.push("(").add(first);
         for piece in pieces {
             sql.push(with).add(piece);
         }
@@ -193,9 +207,12 @@ impl Sql {
         if list.is_empty() {
             return Sql::truth(!inside);
         }
-        let numbers: Vec<String> = list.iter().map(|kind| kind.number().to_string()).collect();
-        let word = if inside { "IN" } else { "NOT IN" };
-        Sql::text(&format!("{column} {word} ({})", numbers.join(",")))
+        let word = if inside { " IN " } else { " NOT IN " };
+        let numbers = list.iter().map(Kind::number);
+        Sql {
+            text: listed(column, word, numbers),
+            values: Vec::new(),
+        }
     }
 
     /// Whether `column` is one of these numbers.
@@ -203,9 +220,25 @@ impl Sql {
         if numbers.is_empty() {
             return Sql::truth(false);
         }
-        let list: Vec<String> = numbers.iter().map(ToString::to_string).collect();
-        Sql::text(&format!("{column} IN ({})", list.join(",")))
+        Sql {
+            text: listed(column, " IN ", numbers.iter().copied()),
+            values: Vec::new(),
+        }
     }
+}
+
+fn listed(column: &str, word: &str, numbers: impl Iterator<Item = i64>) -> String {
+    let room = column.len() + word.len() + 4 * numbers.size_hint().0 + 16;
+    let mut text = String::with_capacity(room);
+    text.push_str(column);
+    text.push_str(word);
+    for (at, number) in numbers.enumerate() {
+        text.push(if at == 0 { '(' } else { ',' });
+        // Writing into a text does not fail.
+        let _ = write!(text, "{number}");
+    }
+    text.push(')');
+    text
 }
 
 #[cfg(test)]

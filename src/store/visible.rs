@@ -23,8 +23,10 @@ use std::fmt;
 /// All that one requester may see, as groups of patients towards whom the same lanes lead.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lens {
-    /// Patients with their lanes.
-    pub groups: Vec<Group>,
+    /// Patients by number, with their lanes.
+    pub groups: Vec<(Vec<i64>, Lanes)>,
+    /// Those among them (or among everyone else) whom the question names, with what holds of them.
+    pub known: Vec<Group>,
     /// The lanes towards every patient not in a group; `None` where nobody else is reached.
     pub everyone_else: Option<Lanes>,
     /// The requester's role.
@@ -43,15 +45,17 @@ pub struct Lens {
     pub household: Household,
 }
 
-/// Patients towards whom the same lanes lead.
+/// Patients towards whom the same lanes lead, and of whom the same holds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group {
     /// By number.
     pub patients: Vec<i64>,
     /// Their lanes.
     pub lanes: Lanes,
-    /// What holds of each of them: hits and tightening. `None` where that is read patient by patient.
-    pub state: Option<(Labels, Labels)>,
+    /// Classes with a current hit.
+    pub hits: Labels,
+    /// Labels put on everything of theirs until a pending change is done.
+    pub tightening: Labels,
 }
 
 /// A patient in a query and what is known of them: the columns of `patient_state`, what was read before
@@ -64,17 +68,17 @@ struct State {
 }
 
 impl State {
-    /// Of the patient in the row `patient_state s`.
-    fn read(patient: String) -> State {
+    /// Of the patient in the rows `record_patient q` and `patient_state s`.
+    fn read() -> State {
         State {
-            patient,
+            patient: "q.patient".to_owned(),
             hits: Sql::text("s.hits"),
             tightening: Sql::text("s.tightening"),
         }
     }
 
     /// As it was read before, in the same snapshot. Bound, so that a query is one text for many patients.
-    fn known(patient: String, (hits, tightening): (Labels, Labels)) -> State {
+    fn known(patient: String, group: &Group) -> State {
         let bound = |labels: Labels| {
             let mut sql = Sql::default();
             sql.bind(labels.column());
@@ -82,8 +86,8 @@ impl State {
         };
         State {
             patient,
-            hits: bound(hits),
-            tightening: bound(tightening),
+            hits: bound(group.hits),
+            tightening: bound(group.tightening),
         }
     }
 
@@ -142,7 +146,7 @@ pub struct Entry<'a> {
 impl Lens {
     /// Whether times are those of the household face.
     pub fn is_household(&self) -> bool {
-        let mut lanes = self.groups.iter().flat_map(|group| &group.lanes.lanes);
+        let mut lanes = self.groups.iter().flat_map(|(_, lanes)| &lanes.lanes);
         let rest = self.everyone_else.iter().flat_map(|lanes| &lanes.lanes);
         lanes.any(|lane| !lane.may_know) || rest.into_iter().any(|lane| !lane.may_know)
     }
@@ -150,7 +154,10 @@ impl Lens {
     /// Whether the record `r` exists for the requester and, where one is given, whether the index
     /// entry `e` of it does.
     pub fn sees<'a>(&self, r: impl Into<Alias<'a>>, e: Option<Entry<'_>>) -> Sql {
-        let r = r.into();
+        self.seen(r.into(), e, &self.known)
+    }
+
+    fn seen(&self, r: Alias<'_>, e: Option<Entry<'_>>, known: &[Group]) -> Sql {
         let nobody = self.of_nobody(r, e);
         let unowned = Sql::text(&format!("{r}.subjects = 0"));
         let scoped = match r.kind {
@@ -161,7 +168,7 @@ impl Lens {
         Sql::all([
             Sql::text(&format!("{r}.deleted = 0")),
             scoped,
-            Sql::any([self.owned(r, e), Sql::all([unowned, nobody])]),
+            Sql::any([self.owned(r, e, known), Sql::all([unowned, nobody])]),
         ])
     }
 
@@ -169,8 +176,9 @@ impl Lens {
     /// asks more of an entry than that no bar meets its labels, one without labels is seen.
     pub fn sees_also<'a>(&self, r: impl Into<Alias<'a>>, entry: Entry<'_>) -> Sql {
         let r = r.into();
-        let whole = self.sees(r, Some(entry));
-        let lanes = self.groups.iter().map(|group| &group.lanes);
+        // Asked of the few entries that have labels: the shorter text serves.
+        let whole = self.seen(r, Some(entry), &[]);
+        let lanes = self.groups.iter().map(|(_, lanes)| lanes);
         let mut lanes = lanes
             .chain(&self.everyone_else)
             .flat_map(|lanes| &lanes.lanes)
@@ -194,71 +202,66 @@ impl Lens {
             Sql::numbers(&format!("{r}.rid"), &self.grant_groups),
         ]);
         let told = !(plain && e.is_some_and(|entry| is_hidden_meta(entry.param)));
-        Sql::any([
+        let seen = Sql::any([
             Sql::all([open, Sql::truth(told)]),
             Sql::any(
                 self.nobody
                     .iter()
                     .map(|lane| self.lane(lane, r, e, &State::nobody())),
             ),
-        ])
+        ]);
+        match e {
+            // The directory shows no labels.
+            Some(entry) if entry.param.code == params::SECURITY => {
+                Sql::all([r.is_of(*DIRECTORY).not(), seen])
+            }
+            _ => seen,
+        }
     }
 
     /// Whether all whose record it is permit. Most records are one patient's, whom they name in a column
-    /// (`sole`): then no other table is asked of those who were looked up before the query.
-    fn owned(&self, r: Alias<'_>, e: Option<Entry<'_>>) -> Sql {
-        let each = self.permits(r, e, &State::read("q.patient".to_owned()), |_| true);
-        if each.is_never() {
+    /// (`sole`): then no other table is asked of those whom the question names, who were looked up
+    /// before it.
+    fn owned(&self, r: Alias<'_>, e: Option<Entry<'_>>, known: &[Group]) -> Sql {
+        let each = self.permits(r, e);
+        if each.is_never() && known.is_empty() {
             return each;
         }
-        let mut several = Sql::text(&format!(
-            "({r}.sole IS NULL AND {r}.subjects > 0 AND NOT EXISTS (SELECT 1 FROM record_patient q \
+        let sole = format!("{r}.sole");
+        let known = known.iter().map(|group| {
+            let state = State::known(sole.clone(), group);
+            let lanes = self.any_lane(&group.lanes, r, e, &state);
+            Sql::all([among(&sole, &group.patients), lanes])
+        });
+        let known = Sql::any(known);
+        let known = if known.is_never() {
+            known
+        } else {
+            Sql::all([Sql::text(&format!("{sole} IS NOT NULL")), known])
+        };
+        let mut all = Sql::text(&format!(
+            "({r}.subjects > 0 AND NOT EXISTS (SELECT 1 FROM record_patient q \
              JOIN patient_state s ON s.patient = q.patient WHERE q.rid = {r}.rid AND q.own = 1 AND NOT "
         ));
-        several.add(each).push("))");
-        let sole = format!("{r}.sole");
-        let known = self.groups.iter().filter_map(|group| {
-            let state = State::known(sole.clone(), group.state?);
-            let lanes = self.any_lane(&group.lanes, r, e, &state);
-            Some(Sql::all([among(&sole, &group.patients), lanes]))
-        });
-        let mut ways: Vec<Sql> = known.collect();
-        let rest = self.permits(r, e, &State::read(sole.clone()), |group| {
-            group.state.is_none()
-        });
-        if !rest.is_never() {
-            let mut sql = Sql::text(&format!(
-                "EXISTS (SELECT 1 FROM patient_state s WHERE s.patient = {sole} AND "
-            ));
-            sql.add(rest).push(")");
-            ways.push(sql);
-        }
-        let one = Sql::all([Sql::text(&format!("{sole} IS NOT NULL")), Sql::any(ways)]);
-        Sql::any([one, several])
+        all.add(each).push("))");
+        Sql::any([known, all])
     }
 
-    /// Whether the patient permits, by the groups that are asked and by what leads to everyone else.
-    fn permits(
-        &self,
-        r: Alias<'_>,
-        e: Option<Entry<'_>>,
-        of: &State,
-        asked: impl Fn(&Group) -> bool,
-    ) -> Sql {
+    /// Whether the patient `q` permits.
+    fn permits(&self, r: Alias<'_>, e: Option<Entry<'_>>) -> Sql {
+        let of = &State::read();
         let mut named = Vec::new();
         let mut ways = Vec::new();
-        for group in &self.groups {
-            named.extend_from_slice(&group.patients);
-            if asked(group) {
-                ways.push(Sql::all([
-                    among(&of.patient, &group.patients),
-                    self.any_lane(&group.lanes, r, e, of),
-                ]));
-            }
+        for (patients, lanes) in &self.groups {
+            named.extend_from_slice(patients);
+            ways.push(Sql::all([
+                among("q.patient", patients),
+                self.any_lane(lanes, r, e, of),
+            ]));
         }
         if let Some(lanes) = &self.everyone_else {
             ways.push(Sql::all([
-                among(&of.patient, &named).not(),
+                among("q.patient", &named).not(),
                 self.any_lane(lanes, r, e, of),
             ]));
         }
@@ -442,7 +445,7 @@ impl Lens {
 
 /// Elements of `meta` that only those see who may know labels (`faces::plain`).
 fn is_hidden_meta(param: &Param) -> bool {
-    [params::TAG, params::SOURCE].contains(&param.code)
+    [params::TAG, params::SOURCE, params::SECURITY].contains(&param.code)
 }
 
 /// Numbers that differ from request to request: a few are bound, so that the text stays the same.

@@ -3,6 +3,7 @@
 
 mod chance;
 mod http;
+mod labels;
 mod oracle;
 mod walk;
 

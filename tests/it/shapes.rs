@@ -147,6 +147,7 @@ fn searches(kind: &str, member: &str, all: &mut BTreeSet<Shape>) {
         "_tag=http://terminology.hl7.org/CodeSystem/v3-ObservationValue|SUBSETTED&_summary=count",
         "_profile=http://hl7.org/fhir/StructureDefinition/Patient&_summary=count",
         "identifier=x&_summary=count",
+        "_security=REDACTED",
         "_security=R",
     ];
     for tail in tails {

@@ -17,9 +17,11 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{collections::BTreeMap, fmt, sync::Arc};
+use tokio::task::JoinHandle;
 
-/// How many records outside Bundles are written together.
+/// How many records outside Bundles are written together, and how many bytes of them.
 const BATCH: usize = 500;
+const BATCH_BYTES: usize = 4 << 20;
 
 /// How a load differs from the usual one.
 #[derive(Debug, Clone, Copy, Default)]
@@ -148,11 +150,14 @@ pub async fn load<R: Report>(
         report,
         totals: Totals::default(),
         pending: Vec::new(),
+        bytes: 0,
+        writing: None,
     };
     for source in sources {
         loader.source(&source).await?;
     }
     loader.flush().await?;
+    loader.settle().await?;
     let (sum, refused) = (loader.totals.sum(), loader.totals.refused);
     let told = format!(
         "done: {} new, {} changed, {} unchanged, {refused} refused",
@@ -168,6 +173,15 @@ struct Loader<'a, R> {
     report: &'a mut R,
     totals: Totals,
     pending: Vec<Pending>,
+    bytes: usize,
+    writing: Option<Writing>,
+}
+
+/// Records that are being written while the next are read and checked.
+struct Writing {
+    task: JoinHandle<Result<Vec<Written>, WriteError>>,
+    /// The same again, should one of them have to be left out.
+    again: Vec<(Place, Key, Bytes)>,
 }
 
 struct Pending {
@@ -227,7 +241,7 @@ impl<R: Report> Loader<'_, R> {
                 Ok(record) => self.accept(place, record.key, record.resource),
                 Err((key, issue)) => self.refuse(place, key, told(&[issue])),
             }
-            if self.pending.len() >= BATCH {
+            if self.pending.len() >= BATCH || self.bytes >= BATCH_BYTES {
                 self.flush().await?;
             }
             return Ok(());
@@ -289,6 +303,7 @@ impl<R: Report> Loader<'_, R> {
                 reason: refusal.to_string(),
             });
         }
+        self.bytes += resource.text().len();
         self.pending.push(Pending {
             place,
             key,
@@ -302,9 +317,11 @@ impl<R: Report> Loader<'_, R> {
         self.report.progress(0, 1);
     }
 
-    /// Writes what is pending: all at once, or, where a record of it can't be kept, one by one.
+    /// Begins to write what is pending, once what was begun before is done.
     async fn flush(&mut self) -> Result<(), Trouble> {
+        self.settle().await?;
         let pending = std::mem::take(&mut self.pending);
+        self.bytes = 0;
         if pending.is_empty() {
             return Ok(());
         }
@@ -315,7 +332,20 @@ impl<R: Report> Loader<'_, R> {
             again.push((record.place, record.key.clone(), text));
             changes.push(change(record.key, record.resource));
         }
-        match self.write(changes).await {
+        let (store, batch) = (self.opened.store.clone(), self.batch(changes));
+        let task = tokio::spawn(async move { store.write(batch).await });
+        self.writing = Some(Writing { task, again });
+        Ok(())
+    }
+
+    /// Waits for what is being written: all of it at once, or, where a record of it can't be kept, one by
+    /// one.
+    async fn settle(&mut self) -> Result<(), Trouble> {
+        let Some(Writing { task, again }) = self.writing.take() else {
+            return Ok(());
+        };
+        let written = task.await;
+        match written.map_err(|_| Trouble::Failed("a write stopped before its end".into()))? {
             Ok(written) => self.wrote(&written),
             Err(WriteError::Store(error)) => return Err(Trouble::Failed(error.to_string())),
             Err(_) => {
@@ -335,7 +365,8 @@ impl<R: Report> Loader<'_, R> {
                 return Ok(());
             }
         };
-        match self.write(vec![change(key.clone(), resource)]).await {
+        let batch = self.batch(vec![change(key.clone(), resource)]);
+        match self.opened.store.write(batch).await {
             Ok(written) => self.wrote(&written),
             Err(WriteError::Store(error)) => return Err(Trouble::Failed(error.to_string())),
             Err(error) => self.refuse(place, Some(key), error.to_string()),
@@ -343,15 +374,14 @@ impl<R: Report> Loader<'_, R> {
         Ok(())
     }
 
-    async fn write(&self, changes: Vec<Change>) -> Result<Vec<Written>, WriteError> {
-        let batch = Batch {
+    fn batch(&self, changes: Vec<Change>) -> Batch {
+        Batch {
             changes,
             at: self.opened.clock.now(),
             settings: self.opened.settings,
             sought: Vec::new(),
             fail_closed: true,
-        };
-        self.opened.store.write(batch).await
+        }
     }
 
     fn wrote(&mut self, written: &[Written]) {

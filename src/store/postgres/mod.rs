@@ -7,8 +7,9 @@ mod worker;
 
 use super::{
     Batch, StoreError, WriteError, Written,
+    group::{Transact as _, Waiting},
     query::{self, Order},
-    records::{remembered::Snapshot, search, spread, write},
+    records::{remembered::Snapshot, search},
     session::Session,
 };
 use crate::{
@@ -78,6 +79,7 @@ struct Inner {
     writer: Arc<Queue>,
     /// For what is no record: the registry.
     aside: Arc<Queue>,
+    waiting: Arc<Waiting>,
 }
 
 impl Drop for Inner {
@@ -120,12 +122,13 @@ impl PostgresStore {
             readers,
             writer,
             aside: Queue::with(ASIDE, &to).map_err(OpenError::Threads)?,
+            waiting: Arc::default(),
         };
         let (answer, answered) = mpsc::channel();
         inner.writer.put(move |worker| {
             let opened = match worker.reach() {
                 Ok(()) => worker
-                    .write(&|tx| migrate(tx, make))
+                    .transact(&|tx| migrate(tx, make))
                     .map_err(|unfit| unfit.of(place)),
                 Err(error) => Err(OpenError::Unreachable {
                     place,
@@ -174,7 +177,7 @@ impl PostgresStore {
         self.inner.writer.put(move |worker| {
             let work: &dyn Fn(&dyn Session) -> Result<(), StoreError> =
                 &|tx| tx.sweep(&[script], 0);
-            drop(answer.send(worker.write(work)));
+            drop(answer.send(worker.transact(work)));
             worker.end();
         });
         answered.recv().unwrap_or_else(|_| Err(stopped()))
@@ -234,13 +237,10 @@ impl PostgresStore {
         });
     }
 
-    /// Writes a batch.
+    /// Writes a batch, together with others of this node that wait.
     pub async fn write(&self, batch: Batch) -> Result<Vec<Written>, WriteError> {
         let (answer, answered) = tokio::sync::oneshot::channel();
-        self.inner.writer.put(move |worker| {
-            drop(answer.send(written(worker, &batch)));
-            worker.end();
-        });
+        self.put_batch(batch, move |said| drop(answer.send(said)));
         let answered = answered.await;
         answered.unwrap_or_else(|_| Err(stopped().into()))
     }
@@ -248,24 +248,26 @@ impl PostgresStore {
     /// The same for a caller that may wait where it stands.
     pub fn write_now(&self, batch: Batch) -> Result<Vec<Written>, WriteError> {
         let (answer, answered) = mpsc::channel();
+        self.put_batch(batch, move |said| drop(answer.send(said)));
+        answered.recv().unwrap_or_else(|_| Err(stopped().into()))
+    }
+
+    fn put_batch(
+        &self,
+        batch: Batch,
+        answer: impl FnOnce(Result<Vec<Written>, WriteError>) + Send + 'static,
+    ) {
+        self.inner.waiting.put(batch, answer);
+        let waiting = self.inner.waiting.clone();
         self.inner.writer.put(move |worker| {
-            drop(answer.send(written(worker, &batch)));
+            waiting.write(worker);
             worker.end();
         });
-        answered.recv().unwrap_or_else(|_| Err(stopped().into()))
     }
 }
 
 fn stopped() -> StoreError {
     StoreError::Away("the database's thread stopped".into())
-}
-
-fn written(worker: &mut worker::Worker, batch: &Batch) -> Result<Vec<Written>, WriteError> {
-    let (written, mut pending) = worker.write(&|tx| write::batch(tx, batch))?;
-    while pending {
-        pending = worker.write(&|tx| spread::finish(tx, batch.at, batch.settings))?;
-    }
-    Ok(written)
 }
 
 /// How to connect. Statements are not logged: their text can hold what a requester asked for.

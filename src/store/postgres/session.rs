@@ -2,6 +2,7 @@
 
 use crate::store::{
     StoreError,
+    later::Later,
     session::{Column, Columns, Each, Memo, Session},
     sql::Value,
 };
@@ -15,7 +16,6 @@ use sqlx::{
 };
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet},
     io,
     time::Duration,
 };
@@ -41,25 +41,24 @@ pub(super) struct Connected<'c> {
     connection: RefCell<&'c mut PgConnection>,
     fault: Cell<Option<Fault>>,
     open: Cell<bool>,
-    waiting: RefCell<Waiting>,
+    later: RefCell<Later>,
+    soon: RefCell<Vec<Soon>>,
     memo: RefCell<Memo>,
 }
 
-/// Rows that wait for the end of the transaction.
-#[derive(Default)]
-struct Waiting {
-    /// By table and record.
-    rows: BTreeMap<&'static str, (usize, BTreeMap<i64, Vec<Value>>)>,
-    /// Records whose rows in a table go first.
-    gone: BTreeMap<&'static str, BTreeSet<i64>>,
-    values: usize,
+/// Rows that wait for the next statement that is not one more of them.
+struct Soon {
+    into: &'static str,
+    width: usize,
+    values: Vec<Value>,
+    after: &'static str,
 }
 
 /// How long a statement may take by our own clock for what may go through whole tables: a migration.
 const LONG_PATIENCE: Duration = Duration::from_secs(3600);
 
 /// The most values that wait.
-const WAITING: usize = 500_000;
+const WAITING: usize = 200_000;
 
 /// The most rows of one `INSERT`.
 const AT_ONCE: usize = 64;
@@ -76,7 +75,8 @@ impl<'c> Connected<'c> {
             connection: RefCell::new(connection),
             fault: Cell::new(None),
             open: Cell::new(true),
-            waiting: RefCell::default(),
+            later: RefCell::default(),
+            soon: RefCell::default(),
             memo: RefCell::default(),
         }
     }
@@ -93,8 +93,9 @@ impl<'c> Connected<'c> {
 
     /// Ends the transaction.
     pub(super) fn end(&self, how: &'static str) -> Result<(), StoreError> {
-        if how == "COMMIT" {
-            self.flush()?;
+        match how {
+            "COMMIT" => self.flush()?,
+            _ => self.soon.borrow_mut().clear(),
         }
         self.simple(how.into())?;
         self.open.set(false);
@@ -113,6 +114,7 @@ impl<'c> Connected<'c> {
     }
 
     fn script(&self, sql: String, patience: Duration) -> Result<Option<String>, StoreError> {
+        self.insert_waiting()?;
         let rows = self.done(patience, async |connection| {
             let query = sqlx::raw_sql(AssertSqlSafe(sql));
             query.fetch_all(connection).await
@@ -125,25 +127,26 @@ impl<'c> Connected<'c> {
         last.map(text).transpose()
     }
 
-    /// Writes what waits.
-    fn flush(&self) -> Result<(), StoreError> {
-        let Waiting { rows, gone, .. } = std::mem::take(&mut *self.waiting.borrow_mut());
-        let deletes: Vec<String> = gone
-            .into_iter()
-            .map(|(table, rids)| {
-                let rids: Vec<String> = rids.iter().map(ToString::to_string).collect();
-                format!("DELETE FROM {table} WHERE rid IN ({})", rids.join(","))
-            })
-            .collect();
-        if !deletes.is_empty() {
-            self.simple(deletes.join("; "))?;
-        }
+    /// Inserts what waits for the next statement.
+    fn insert_waiting(&self) -> Result<(), StoreError> {
         let session: &dyn Session = self;
-        for (table, (width, rows)) in rows {
-            let values: Vec<Value> = rows.into_values().flatten().collect();
-            session.insert(&format!("INSERT INTO {table} VALUES"), width, &values, "")?;
+        for soon in self.soon.take() {
+            session.insert_by(AT_ONCE, soon.into, soon.width, &soon.values, soon.after)?;
         }
         Ok(())
+    }
+
+    /// Writes what waits.
+    fn flush(&self) -> Result<(), StoreError> {
+        let later = self.later.take();
+        later.write(self, AT_ONCE, |gone| {
+            let deletes = gone.into_iter().map(|(table, rids)| {
+                let rids: Vec<String> = rids.iter().map(ToString::to_string).collect();
+                format!("DELETE FROM {table} WHERE rid IN ({})", rids.join(","))
+            });
+            self.simple(deletes.collect::<Vec<_>>().join("; "))
+                .map(drop)
+        })
     }
 
     fn done<T>(
@@ -170,6 +173,7 @@ impl<'c> Connected<'c> {
 
 impl Session for Connected<'_> {
     fn run(&self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
+        self.insert_waiting()?;
         let (sql, values) = (AssertSqlSafe(translated(sql)), bound(values)?);
         let done = self.done(self.patience, async |connection| {
             sqlx::query_with(sql, values).execute(connection).await
@@ -178,6 +182,7 @@ impl Session for Connected<'_> {
     }
 
     fn rows(&self, sql: &str, values: &[Value], each: Each<'_>) -> Result<(), StoreError> {
+        self.insert_waiting()?;
         let (sql, values) = (AssertSqlSafe(translated(sql)), bound(values)?);
         let rows = self.done(self.patience, async |connection| {
             sqlx::query_with(sql, values).fetch_all(connection).await
@@ -209,31 +214,36 @@ impl Session for Connected<'_> {
         width: usize,
         values: Vec<Value>,
     ) -> Result<(), StoreError> {
-        let Some(Value::Integer(rid)) = values.first() else {
-            return Ok(());
-        };
-        let mut waiting = self.waiting.borrow_mut();
-        waiting.values += values.len();
-        let (_, rows) = waiting
-            .rows
-            .entry(table)
-            .or_insert_with(|| (width, BTreeMap::new()));
-        rows.entry(*rid).or_default().extend(values);
-        if waiting.values > WAITING {
-            drop(waiting);
+        let waiting = self.later.borrow_mut().put(table, width, values);
+        if waiting > WAITING {
             self.flush()?;
         }
         Ok(())
     }
 
-    fn clear(&self, tables: &[&'static str], rid: i64) -> Result<(), StoreError> {
-        let mut waiting = self.waiting.borrow_mut();
-        for table in tables {
-            if let Some((_, rows)) = waiting.rows.get_mut(table) {
-                rows.remove(&rid);
-            }
-            waiting.gone.entry(table).or_default().insert(rid);
+    fn soon(
+        &self,
+        into: &'static str,
+        width: usize,
+        values: Vec<Value>,
+        after: &'static str,
+    ) -> Result<(), StoreError> {
+        let mut soon = self.soon.borrow_mut();
+        let same = |one: &&mut Soon| (one.into, one.after) == (into, after);
+        match soon.iter_mut().find(same) {
+            Some(one) => one.values.extend(values),
+            None => soon.push(Soon {
+                into,
+                width,
+                values,
+                after,
+            }),
         }
+        Ok(())
+    }
+
+    fn clear(&self, tables: &[&'static str], rid: i64) -> Result<(), StoreError> {
+        self.later.borrow_mut().clear(tables, rid);
         Ok(())
     }
 

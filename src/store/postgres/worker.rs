@@ -5,6 +5,7 @@
 use super::session::{Connected, Fault, late, sorted};
 use crate::store::{
     StoreError,
+    group::Transact,
     records::remembered::{Remembered, Snapshot},
     session::Session,
     sql::Value,
@@ -176,6 +177,17 @@ pub(super) struct Worker {
     remembered: RefCell<Remembered>,
 }
 
+impl Transact for Worker {
+    /// Does `work` in one transaction: all of it or, where it fails, nothing. No other node writes
+    /// meanwhile.
+    fn transact<T, E: From<StoreError>>(
+        &mut self,
+        work: &dyn Fn(&dyn Session) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.whole(WRITING, work)
+    }
+}
+
 impl Worker {
     /// Connects, where it is not connected yet.
     pub(super) fn reach(&mut self) -> Result<(), sqlx::Error> {
@@ -207,16 +219,7 @@ impl Worker {
         })
     }
 
-    /// Does `work` in one transaction: all of it or, where it fails, nothing. No other node writes
-    /// meanwhile.
-    pub(super) fn write<T, E: From<StoreError>>(
-        &mut self,
-        work: &dyn Fn(&dyn Session) -> Result<T, E>,
-    ) -> Result<T, E> {
-        self.whole(WRITING, work)
-    }
-
-    /// The same of what is no record: it waits for no other transaction.
+    /// Does `work` in a transaction of what is no record: it waits for no other one.
     pub(super) fn apart<T>(
         &mut self,
         work: &dyn Fn(&dyn Session) -> Result<T, StoreError>,

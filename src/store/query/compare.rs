@@ -5,6 +5,7 @@ use crate::{
     fhir::Interval,
     search::{
         filter::{DateTest, Prefix, ReferenceTest, StringTest, TokenTest, UriTest},
+        near::NearTest,
         number::{NumberTest, QuantityTest, UnitTest},
     },
     store::{
@@ -138,6 +139,27 @@ pub(super) fn quantity(test: &QuantityTest, e: &str) -> Sql {
             number(test.number, &format!("{e}.s_low"), &format!("{e}.s_high")),
         ]),
     }
+}
+
+/// The comparison of [`NearTest::matches`], after one that the index bounds.
+pub(super) fn near(test: &NearTest, e: &str) -> Sql {
+    let NearTest {
+        place,
+        degrees,
+        chord,
+    } = test;
+    let (from, until) = (place.latitude - degrees, place.latitude + degrees);
+    let (x, y, z) = (literal(place.x), literal(place.y), literal(place.z));
+    let by = |column: &str, value: &str| format!("({column} - {value}) * ({column} - {value})");
+    Sql::text(&format!(
+        "({e}.low >= {} AND {e}.low <= {} AND {} + {} + {} <= {})",
+        literal(from),
+        literal(until),
+        by(&format!("{e}.high"), &x),
+        by(&format!("{e}.s_low"), &y),
+        by(&format!("{e}.s_high"), &z),
+        literal(*chord)
+    ))
 }
 
 pub(super) fn begins(column: &str, text: &str) -> Sql {

@@ -1,14 +1,17 @@
 //! Filters as SQL. A filter is asked of a record `r` at some level: level 0 is what is searched, each
 //! hop of a chain goes one deeper. Each table that is touched goes through [`Lens::sees`].
 
-use super::compare::{
-    begins, date, like, liked, local, number, quantity, string, texts, tokens, uri,
+use super::{
+    compare::{
+        begins, date, like, liked, local, near, number, quantity, string, texts, tokens, uri,
+    },
+    label,
 };
 use crate::{
     fhir::{Kind, Kinds},
     search::{
         filter::{Filter, Leg, ReferenceTest, Test},
-        params::{Param, ParamId, ParamType},
+        params::{Param, ParamId, ParamType, SECURITY},
     },
     store::{
         sql::Sql,
@@ -36,6 +39,10 @@ impl Level {
 
     pub(super) fn e(self) -> String {
         self.alias("e")
+    }
+
+    pub(super) fn kind(self) -> Option<Kind> {
+        self.kind
     }
 
     fn alias(self, letter: &str) -> String {
@@ -75,6 +82,11 @@ fn test(lens: &Lens, param: &Param, asked: &Test, at: Level) -> Sql {
             let column = format!("{r}.{}", updated(lens));
             Sql::any(tests.iter().map(|test| date(*test, &column, &column)))
         }
+        Test::Missing(missing) if param.code == SECURITY => {
+            let told = label::any(lens, param, at);
+            if *missing { told.not() } else { told }
+        }
+        Test::Token(tests) if param.code == SECURITY => label::labels(lens, param, tests, at),
         Test::Missing(missing) => {
             let rows = rows_of(param);
             let found = rows.map(|rows| exists(lens, param, rows, Sql::truth(true), at));
@@ -89,7 +101,7 @@ fn test(lens: &Lens, param: &Param, asked: &Test, at: Level) -> Sql {
         })),
         Test::Composite(any) => Sql::any(any.iter().map(|parts| together(lens, param, parts, at))),
         // What no definition was put in the place of means nothing, nor does its opposite.
-        Test::Defined(_) => Sql::truth(false),
+        Test::Defined(_) | Test::Kin(_) => Sql::truth(false),
         Test::Not(asked) if matches!(**asked, Test::Defined(_)) => Sql::truth(false),
         Test::Not(asked) => test(lens, param, asked, at).not(),
         Test::Chain(legs) => Sql::any(legs.iter().map(|leg| chain(lens, param, leg, at))),
@@ -145,7 +157,7 @@ fn rows_of(param: &Param) -> impl Iterator<Item = Rows> {
         ParamType::String if param.is_words() => &["index_text"],
         ParamType::String => &["index_string"],
         ParamType::Uri => &["index_uri"],
-        ParamType::Number | ParamType::Quantity => &["index_number"],
+        ParamType::Number | ParamType::Quantity | ParamType::Special => &["index_number"],
         // A reference to elsewhere, or by identifier alone, is one too.
         ParamType::Reference => &["index_reference", "index_token", "index_uri"],
         ParamType::Token => &["index_token"],
@@ -201,6 +213,10 @@ fn passes(param: &Param, asked: &Test, e: &str) -> Vec<(Rows, Sql)> {
                 Sql::any(tests.iter().map(|test| number(*test, &low, &high))),
             )
         }
+        Test::Near(tests) => one(
+            "index_number",
+            Sql::any(tests.iter().map(|test| near(test, e))),
+        ),
         Test::Quantity(tests) => one(
             "index_number",
             Sql::any(tests.iter().map(|test| quantity(test, e))),
@@ -381,7 +397,7 @@ fn rank(test: &Test) -> Option<u8> {
             ranks.collect::<Option<Vec<u8>>>()?.into_iter().max()?
         }
         Test::String(_) | Test::Uri(_) => 3,
-        Test::Number(_) | Test::Quantity(_) => 4,
+        Test::Number(_) | Test::Quantity(_) | Test::Near(_) => 4,
         Test::Date(_) => 5,
         _ => return None,
     })
@@ -436,6 +452,8 @@ fn candidates(param: &Param, test: &Test, kinds: Kinds, at: Level) -> Option<Sql
             union(first.collect::<Option<Vec<Sql>>>()?)
         }
         Test::TokenText(_) => None,
+        // Made of the record's columns.
+        Test::Token(_) if param.code == SECURITY => None,
         _ => union(
             passes(param, test, &e)
                 .into_iter()

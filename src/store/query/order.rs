@@ -137,7 +137,9 @@ fn value(lens: &Lens, r: Alias<'_>, key: &SortKey) -> Sql {
         ParamType::Date => ("index_date", "e.low"),
         ParamType::String => ("index_string", "e.folded"),
         ParamType::Uri => ("index_uri", "e.uri"),
-        ParamType::Number | ParamType::Quantity => ("index_number", "COALESCE(e.s_low, e.low)"),
+        ParamType::Number | ParamType::Quantity | ParamType::Special => {
+            ("index_number", "COALESCE(e.s_low, e.low)")
+        }
         // By the id that it names: the numbers of records tell in which order they came.
         ParamType::Reference => (
             "index_reference",

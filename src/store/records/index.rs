@@ -21,7 +21,7 @@ use crate::{
     },
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     rc::Rc,
 };
 
@@ -58,14 +58,17 @@ pub fn references(write: &dyn Session, rid: i64, resource: &Resource) -> Result<
             *target |= faces::needs(resource, &reference.path);
         }
     }
+    if let Some(memo) = write.memo() {
+        memo.borrow_mut().pointed.extend(needed.keys());
+    }
     let values: Vec<Value> = needed
         .into_iter()
         .flat_map(|(target, needed)| values![rid, target, needed])
         .collect();
-    write.insert(
+    write.soon(
         "INSERT INTO reference (rid, target, needed) VALUES",
         3,
-        &values,
+        values,
         "",
     )
 }
@@ -95,10 +98,10 @@ pub fn patient_rows(
         .iter()
         .flat_map(|(patient, _)| values![*patient])
         .collect();
-    write.insert(
+    write.soon(
         "INSERT INTO patient_state (patient) VALUES",
         1,
-        &states,
+        states,
         "ON CONFLICT DO NOTHING",
     )?;
     let kind = key.kind.number();
@@ -106,10 +109,10 @@ pub fn patient_rows(
         .iter()
         .flat_map(|(patient, own)| values![rid, *patient, *own, kind])
         .collect();
-    write.insert(
+    write.soon(
         "INSERT INTO record_patient (rid, patient, own, kind) VALUES",
         4,
-        &rows,
+        rows,
         "",
     )
 }
@@ -125,7 +128,7 @@ pub fn index(
     let found = entries(resource, None);
     // Most records have no part of which labels speak.
     let parted = !labelled.parts.is_empty();
-    let lasting = parted.then(|| Lasting::of(resource, labelled));
+    let lasting = parted.then(|| Lasting::of(resource, labelled, &found));
     let mut rows = Index::of(rid, key);
     for entry in &found {
         let marks = lasting.as_ref().map(|lasting| lasting.marks(entry));
@@ -152,28 +155,32 @@ struct Lasting<'l> {
     without_all: Said,
 }
 
-/// Entries by what they say, wherever they say it.
+/// Entries by what they say, wherever they say it: the values of each parameter.
 #[derive(Clone)]
-struct Said(Rc<HashSet<(ParamId, String)>>);
+struct Said(Rc<HashMap<ParamId, Vec<IndexValue>>>);
 
 impl Said {
     fn of(resource: Option<&Resource>) -> Said {
         let entries = resource.map(|resource| entries(resource, None));
-        let said = entries.unwrap_or_default().iter().map(said).collect();
+        Said::by(entries.unwrap_or_default())
+    }
+
+    fn by(entries: Vec<IndexEntry>) -> Said {
+        let mut said: HashMap<ParamId, Vec<IndexValue>> = HashMap::new();
+        for entry in entries {
+            said.entry(entry.param).or_default().push(entry.value);
+        }
         Said(Rc::new(said))
     }
 
-    fn has(&self, entry: &(ParamId, String)) -> bool {
-        self.0.contains(entry)
+    fn has(&self, entry: &IndexEntry) -> bool {
+        let values = self.0.get(&entry.param);
+        values.is_some_and(|values| values.contains(&entry.value))
     }
 }
 
-fn said(entry: &IndexEntry) -> (ParamId, String) {
-    (entry.param, format!("{:?}", entry.value))
-}
-
 impl<'l> Lasting<'l> {
-    fn of(resource: &Resource, labelled: &'l Labelled) -> Lasting<'l> {
+    fn of(resource: &Resource, labelled: &'l Labelled, found: &[IndexEntry]) -> Lasting<'l> {
         let parts: Vec<&Part> = labelled.parts.iter().collect();
         if parts.len() > EXACT {
             // Too many to cut one by one: what does not outlast all cuts goes with each of them.
@@ -193,7 +200,7 @@ impl<'l> Lasting<'l> {
             let without = left(&parts);
             return Lasting {
                 without_one: vec![without.clone()],
-                with_one: vec![Said::of(Some(resource))],
+                with_one: vec![Said::by(found.to_vec())],
                 without_all: without,
                 parts,
             };
@@ -212,29 +219,28 @@ impl<'l> Lasting<'l> {
 
     /// The labels under which an entry is there, one row each: it is there for whoever sees one.
     fn marks(&self, entry: &IndexEntry) -> Vec<Marks> {
-        let said = &said(entry);
         let mut marks = Marks::NONE;
         for (part, left) in self.parts.iter().zip(&self.without_one) {
             // What the parts around it reveal, and those inside it: an entry made of an element that
             // loses a child is an entry of that child too. The absence of an element reveals nothing.
             let touches = entry.path.within(&part.path) || part.path.within(&entry.path);
-            if (touches && !entry.path.0.is_empty()) || !left.has(said) {
+            if (touches && !entry.path.0.is_empty()) || !left.has(entry) {
                 marks = marks.and(part.marks);
             }
         }
-        if self.parts.len() > EXACT && !self.without_all.has(said) {
+        if self.parts.len() > EXACT && !self.without_all.has(entry) {
             return vec![
                 self.parts
                     .iter()
                     .fold(marks, |all, part| all.and(part.marks)),
             ];
         }
-        if !marks.is_none() || self.without_all.has(said) {
+        if !marks.is_none() || self.without_all.has(entry) {
             return vec![marks];
         }
         let keepers = self.parts.iter().zip(&self.with_one);
         let rows: Vec<Marks> = keepers
-            .filter(|(_, left)| left.has(said))
+            .filter(|(_, left)| left.has(entry))
             .map(|(part, _)| part.marks)
             .collect();
         if rows.is_empty() {
@@ -362,6 +368,20 @@ impl Index {
             }
             IndexValue::Number(span) => {
                 self.number.add(of, &numbers(span, [None; 3], None), marks);
+            }
+            // The latitude first, by which the index is sorted.
+            IndexValue::Place(place) => {
+                let said = values![
+                    place.latitude,
+                    place.x,
+                    None::<&str>,
+                    None::<&str>,
+                    None::<&str>,
+                    None::<&str>,
+                    place.y,
+                    place.z,
+                ];
+                self.number.add(of, &said, marks);
             }
             IndexValue::Quantity {
                 span,

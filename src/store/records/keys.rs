@@ -19,9 +19,13 @@ pub fn find(read: &dyn Session, key: &Key) -> Result<Option<i64>, StoreError> {
         return Ok(Some(known));
     }
     let sql = "SELECT rid FROM locator WHERE kind = ?1 AND id = ?2";
-    read.first(sql, &values![key.kind.number(), key.id.as_str()], |row| {
+    let found = read.first(sql, &values![key.kind.number(), key.id.as_str()], |row| {
         row.get(0)
-    })
+    })?;
+    if let (Some(memo), Some(rid)) = (read.memo(), found) {
+        memo.borrow_mut().numbers.insert(key.clone(), rid);
+    }
+    Ok(found)
 }
 
 /// The number of a record, made where there is none yet.
@@ -33,7 +37,9 @@ pub fn locate(write: &dyn Session, key: &Key) -> Result<i64, StoreError> {
     let values = values![key.kind.number(), key.id.as_str()];
     let rid = write.one(sql, &values, |row| row.get(0))?;
     if let Some(memo) = write.memo() {
-        memo.borrow_mut().numbers.insert(key.clone(), rid);
+        let mut memo = memo.borrow_mut();
+        memo.numbers.insert(key.clone(), rid);
+        memo.born.insert(rid);
     }
     Ok(rid)
 }
@@ -97,6 +103,7 @@ fn learn(
             memo.numbers.insert(key.ok_or(StoreError::Damaged)?, rid);
             if fresh {
                 memo.fresh.insert(rid);
+                memo.born.insert(rid);
             }
         }
     }

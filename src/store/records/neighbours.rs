@@ -1,9 +1,10 @@
 //! What labels depend on beside the record: read from the rows of the records around it.
 
-use super::keys;
+use super::{keys, relabel};
 use crate::{
     fhir::{Key, Resource},
     label::{Marks, Neighbour, Subject, Surroundings},
+    policy::Facts,
     statute::{Labels, minors::Care},
     store::{
         StoreError,
@@ -33,6 +34,23 @@ impl Memory {
     pub fn forget(&mut self, key: &Key) {
         self.known.remove(key);
         self.organizations.remove(key);
+    }
+
+    /// Remembers what was just written of a record, as a look would find it.
+    pub fn stored(&mut self, facts: &Facts, columns: &relabel::Columns) {
+        let neighbour = Neighbour {
+            whole: facts.whole,
+            parts: Marks {
+                review: false,
+                ..facts.parts_union()
+            },
+            day: columns.day.as_deref().and_then(|day| day.parse().ok()),
+            care: care(columns.care),
+            regime: columns.regime,
+        };
+        self.known.insert(facts.key.clone(), Some(neighbour));
+        self.organizations
+            .insert(facts.key.clone(), columns.organization);
     }
 
     /// Drops what a change of any record's labels may make stale.

@@ -135,7 +135,7 @@ pub fn label(
         left.as_deref(),
     )
     .into_row();
-    writer.store(rid, &row, &columns)?;
+    writer.store(rid, &row, &columns, old.is_none())?;
     if old.is_some() {
         index::clear(writer.tx, rid)?;
     }
@@ -146,7 +146,7 @@ pub fn label(
         .as_ref()
         .is_none_or(|before| before.differs(&row, &columns, &patients))
     {
-        writer.queue_dependents(rid)?;
+        writer.queue_dependents(rid, resource)?;
     }
     if before.is_some_and(|before| before.regime != columns.regime.column()) {
         writer.shaken.insert(rid);
@@ -166,9 +166,15 @@ fn patients(
     rid: i64,
     resource: &Resource,
 ) -> Result<Vec<i64>, StoreError> {
-    if is_derived(resource)
-        && let Some(key) = resource.key()
-    {
+    if !is_derived(resource) {
+        let named = subjects::named(resource).into_iter();
+        let own = named.filter(|named| named.own);
+        let own = own.map(|named| super::keys::locate(writer.tx, &named.patient));
+        let mut own = own.collect::<Result<Vec<i64>, StoreError>>()?;
+        own.sort_unstable();
+        return Ok(own);
+    }
+    if let Some(key) = resource.key() {
         let sql = if subjects::takes_from_targets(resource.kind()) {
             "SELECT DISTINCT q.patient FROM reference f JOIN record_patient q ON q.rid = f.target \
              WHERE f.rid = ?1 AND q.own = 1 AND ?2 = ?2"

@@ -33,8 +33,8 @@ const INCLUDING: usize = 1000;
 /// Where includes that iterate stop.
 const ALONG: usize = 5000;
 
-/// The most patients whose hits are written into a query too, beside their lanes.
-const KNOWN: usize = 8;
+/// The most patients of whom a query says what is known.
+const KNOWN: usize = 4;
 
 /// The most patients whose lanes are written into a query.
 const GROUPED: usize = 5000;
@@ -101,9 +101,34 @@ pub fn search(
         });
         turn(&mut page, &mut matched, plan.count)
     };
-    let included = along(read, &lens, plan, &rids)?;
-    seal(read, case, settings, &names, &rids, &included, &mut page)?;
+    let along = along(read, &lens, plan, &rids)?;
+    page.cut = along.cut;
+    seal(read, case, settings, &names, &rids, &along.rids, &mut page)?;
     Ok(page)
+}
+
+/// What comes along.
+#[derive(Default)]
+struct Along {
+    rids: Vec<i64>,
+    /// Whether there is more that may be seen.
+    cut: bool,
+}
+
+impl Along {
+    /// What an include leads to, as far as it may.
+    fn take(
+        &mut self,
+        read: &dyn Session,
+        sql: &Sql,
+        found: &mut Vec<i64>,
+    ) -> Result<(), StoreError> {
+        let mut more = numbers(read, sql)?;
+        self.cut |= more.len() > INCLUDING;
+        more.truncate(INCLUDING);
+        found.extend(more);
+        Ok(())
+    }
 }
 
 /// What comes along with the matches: each include from them, those that iterate from what came along
@@ -113,33 +138,46 @@ fn along(
     lens: &Lens,
     plan: &Plan,
     matched: &[i64],
-) -> Result<Vec<i64>, StoreError> {
+) -> Result<Along, StoreError> {
     let mut known: HashSet<i64> = matched.iter().copied().collect();
-    let mut all: Vec<i64> = Vec::new();
+    let mut all = Along::default();
     let mut from = matched.to_vec();
     let mut first = true;
-    while !from.is_empty() && all.len() < ALONG {
+    while !from.is_empty() {
         let mut found: Vec<i64> = Vec::new();
         let goes = |include: &&Include| first || include.iterate;
-        let kinds = if plan.include.iter().any(|include| include.source.is_none()) {
+        let is_star = |include: &Include| include.source.is_none();
+        let kinds = if plan.include.iter().any(is_star) {
             kinds_of(read, &from)?
         } else {
             Kinds::NONE
         };
         for include in plan.include.iter().filter(goes) {
             for hop in hops(include, kinds) {
-                let sql = query::included(lens, hop, &from, INCLUDING);
-                found.extend(numbers(read, &sql)?);
+                let sql = query::included(lens, hop, &from, INCLUDING + 1);
+                all.take(read, &sql, &mut found)?;
             }
         }
         for include in plan.revinclude.iter().filter(goes) {
-            for hop in hops(include, Kinds::NONE) {
-                let sql = query::including(lens, hop, &from, INCLUDING);
-                found.extend(numbers(read, &sql)?);
+            let hops = if is_star(include) {
+                let ways = numbers(read, &query::pointing(&from))?.into_iter();
+                ways.filter_map(|way| query::way(way, include.target))
+                    .collect()
+            } else {
+                hops(include, Kinds::NONE)
+            };
+            for hop in hops {
+                let sql = query::including(lens, hop, &from, INCLUDING + 1);
+                all.take(read, &sql, &mut found)?;
             }
         }
         found.retain(|rid| known.insert(*rid));
-        all.extend(&found);
+        if all.rids.len() >= ALONG {
+            // One hop further, to tell whether anything is left out.
+            all.cut |= !found.is_empty();
+            break;
+        }
+        all.rids.extend(&found);
         from = found;
         first = false;
     }
@@ -346,6 +384,7 @@ pub fn lens(
     left.extend(patients.split_off(patients.len().min(GROUPED)));
     let standing = standing::standing(read, case, settings, names, &patients)?;
     let mut groups = group(case, settings, &standing, &patients);
+    let known = known(&standing, &patients, &named, &groups);
     if !left.is_empty() {
         let none = Lanes {
             lanes: Vec::new(),
@@ -353,15 +392,13 @@ pub fn lens(
             author: None,
             organization: None,
         };
-        groups.push(Group {
-            patients: left,
-            lanes: none,
-            state: None,
-        });
+        groups.push((left, none));
     }
     let everyone_else = (everyone && !settings.by_organization)
         .then(|| generic(case, settings, &standing))
         .flatten();
+    // Whose lanes are everyone's need not be told apart.
+    groups.retain(|(_, lanes)| Some(lanes) != everyone_else.as_ref());
     let scopes = case
         .scopes
         .kinds(Actions::READ)
@@ -372,6 +409,7 @@ pub fn lens(
     };
     Ok(Lens {
         groups,
+        known,
         everyone_else,
         nobody: nobody(case),
         role: case.requester.role,
@@ -384,24 +422,56 @@ pub fn lens(
 }
 
 /// Patients with the same lanes, together.
-fn group(case: &Case, settings: Settings, standing: &Standing, patients: &[i64]) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
-    // What holds of a few is written into the query.
-    let few = patients.len() <= KNOWN;
+fn group(
+    case: &Case,
+    settings: Settings,
+    standing: &Standing,
+    patients: &[i64],
+) -> Vec<(Vec<i64>, Lanes)> {
+    let mut groups: Vec<(Vec<i64>, Lanes)> = Vec::new();
     for (patient, towards) in patients.iter().zip(&standing.towards) {
         let lanes = lanes(case, settings, &standing.names, towards);
-        let state = few.then_some((towards.hits, towards.tightening));
-        let mut known = groups.iter_mut();
-        match known.find(|group| group.state == state && group.lanes == lanes) {
-            Some(group) => group.patients.push(*patient),
-            None => groups.push(Group {
-                patients: vec![*patient],
-                lanes,
-                state,
-            }),
+        match groups.iter_mut().find(|(_, known)| *known == lanes) {
+            Some((patients, _)) => patients.push(*patient),
+            None => groups.push((vec![*patient], lanes)),
         }
     }
     groups
+}
+
+/// Whom a question names, where they are few, with what holds of them.
+fn known(
+    standing: &Standing,
+    patients: &[i64],
+    named: &[i64],
+    groups: &[(Vec<i64>, Lanes)],
+) -> Vec<Group> {
+    let mut known: Vec<Group> = Vec::new();
+    if named.len() > KNOWN {
+        return known;
+    }
+    for (patient, towards) in patients.iter().zip(&standing.towards) {
+        if !named.contains(patient) {
+            continue;
+        }
+        let Some((_, lanes)) = groups.iter().find(|(all, _)| all.contains(patient)) else {
+            continue;
+        };
+        let (hits, tightening) = (towards.hits, towards.tightening);
+        let mut like = known.iter_mut();
+        match like
+            .find(|one| (one.hits, one.tightening) == (hits, tightening) && one.lanes == *lanes)
+        {
+            Some(one) => one.patients.push(*patient),
+            None => known.push(Group {
+                patients: vec![*patient],
+                lanes: lanes.clone(),
+                hits,
+                tightening,
+            }),
+        }
+    }
+    known
 }
 
 /// The lanes towards a patient of whom nothing special holds.

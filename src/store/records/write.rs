@@ -40,11 +40,17 @@ pub struct Writer<'t> {
     pub faces: HashMap<i64, (i64, Stamp)>,
 }
 
-/// Writes a batch in the transaction `tx`; all of it or, where it fails, nothing. Also whether relabelling
-/// is left pending (see [`spread::finish`]).
-pub fn batch(tx: &dyn Session, batch: &Batch) -> Result<(Vec<Written>, bool), WriteError> {
+/// Writes a batch in the transaction `tx`; where it fails, the transaction must not be kept. It may leave
+/// relabelling pending (see [`spread::finish`]). What is `remembered` of the transaction so far serves the next
+/// batch of it too.
+pub fn batch(
+    tx: &dyn Session,
+    batch: &Batch,
+    remembered: &mut neighbours::Memory,
+) -> Result<Vec<Written>, WriteError> {
     sought::hold(tx, batch.settings, &batch.sought)?;
     let mut writer = Writer::new(tx, batch.at, batch.settings);
+    writer.remembered = std::mem::take(remembered);
     writer.fail_closed = batch.fail_closed;
     // In an order in which what labels depend on comes first; the answer keeps the caller's order.
     let mut changes: Vec<(usize, &Change)> = batch.changes.iter().enumerate().collect();
@@ -61,9 +67,9 @@ pub fn batch(tx: &dyn Session, batch: &Batch) -> Result<(Vec<Written>, bool), Wr
         written.push((at, writer.change(change)?));
     }
     spread::spread(&mut writer)?;
+    *remembered = writer.remembered;
     written.sort_by_key(|(at, _)| *at);
-    let written = written.into_iter().map(|(_, written)| written).collect();
-    Ok((written, spread::is_pending(tx)?))
+    Ok(written.into_iter().map(|(_, written)| written).collect())
 }
 
 /// Where a type stands in the order in which labels travel.
@@ -348,19 +354,39 @@ impl Writer<'_> {
     }
 
     /// Queues the records whose labels or patients may follow from this one's.
-    pub fn queue_dependents(&mut self, rid: i64) -> Result<(), StoreError> {
+    pub fn queue_dependents(&mut self, rid: i64, resource: &Resource) -> Result<(), StoreError> {
+        if self.is_alone(rid, resource) {
+            return Ok(());
+        }
         let sql = "SELECT f.rid FROM reference f WHERE f.target = ?1 \
                    UNION SELECT f.target FROM reference f JOIN record t ON t.rid = f.target WHERE f.rid = ?1 AND t.derived = 1";
         self.queue.extend(self.tx.numbers(sql, &values![rid])?);
         Ok(())
     }
 
-    /// Writes a row as the current version.
+    /// Whether nothing can follow from it, as far as the transaction knows without asking: its number was
+    /// given here, nothing points at it, and it points at nothing that takes its patients from others.
+    fn is_alone(&self, rid: i64, resource: &Resource) -> bool {
+        let Some(memo) = self.tx.memo() else {
+            return false;
+        };
+        let memo = memo.borrow();
+        let mut targets = resource.found().references.iter();
+        memo.born.contains(&rid)
+            && !memo.pointed.contains(&rid)
+            && targets.all(|found| {
+                let target = found.target.local();
+                target.is_none_or(|key| !subjects::takes_from_others(key.kind))
+            })
+    }
+
+    /// Writes a row as the current version; `fresh` where there is none yet.
     pub fn store(
         &mut self,
         rid: i64,
         row: &Row,
         columns: &relabel::Columns,
+        fresh: bool,
     ) -> Result<(), StoreError> {
         let facts = &row.facts;
         let parts = facts.parts_union();
@@ -399,8 +425,12 @@ impl Writer<'_> {
             row.body.clone(),
             row.household_body.clone(),
         ];
-        self.tx.run(&STORE, &values)?;
-        self.remembered.forget(&facts.key);
+        if fresh && self.tx.at_once() > 1 {
+            self.tx.soon(&INTO, RECORD.len(), values.into(), "")?;
+        } else {
+            self.tx.run(&STORE, &values)?;
+        }
+        self.remembered.stored(facts, columns);
         Ok(())
     }
 }
@@ -450,8 +480,11 @@ static STORE: LazyLock<String> = LazyLock::new(|| {
         .map(|column| format!("{column} = excluded.{column}"))
         .collect();
     format!(
-        "INSERT INTO record ({}) VALUES ({places}) ON CONFLICT (rid) DO UPDATE SET {}",
-        RECORD.join(", "),
+        "{} ({places}) ON CONFLICT (rid) DO UPDATE SET {}",
+        *INTO,
         set.join(", ")
     )
 });
+
+static INTO: LazyLock<String> =
+    LazyLock::new(|| format!("INSERT INTO record ({}) VALUES", RECORD.join(", ")));

@@ -2,13 +2,11 @@
 //! first use; each question in one snapshot.
 
 mod session;
+mod writer;
 
 use super::{
     Batch, StoreError, WriteError, Written,
-    records::{
-        remembered::{Remembered, Snapshot},
-        spread, write,
-    },
+    records::remembered::{Remembered, Snapshot},
     session::Session,
     sql::Value,
 };
@@ -20,11 +18,13 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
+        mpsc,
     },
     time::Duration,
 };
+use writer::Writer;
 
 /// The version of the schema that this program writes.
 const SCHEMA: i64 = 1;
@@ -47,7 +47,7 @@ struct Inner {
     path: PathBuf,
     /// Tells this store's read connections from another's on the same thread.
     number: u64,
-    writer: Mutex<Connection>,
+    writer: Writer,
     /// Milliseconds that a question may take.
     longest: AtomicU64,
 }
@@ -64,6 +64,9 @@ pub enum OpenError {
     /// The file can't be written.
     #[error("{0} can't be written: {1}")]
     Unwritable(PathBuf, rusqlite::Error),
+    /// The thread that writes can't be made.
+    #[error("a thread for {0} can't be made: {1}")]
+    Thread(PathBuf, std::io::Error),
     /// Another process held it for too long.
     #[error("{0} is held by another process")]
     Busy(PathBuf),
@@ -126,16 +129,25 @@ impl SqliteStore {
         let damaged = |error| OpenError::of(path, error);
         let mut writer = Connection::open(path).map_err(damaged)?;
         tune(&writer).map_err(damaged)?;
+        // Its own writes don't empty its cache: it needs no map of the file, and less than readers do.
+        writer
+            .pragma_update(None, "mmap_size", 0)
+            .and_then(|()| writer.pragma_update(None, "cache_size", -32_768))
+            // Pages that commit after commit writes again go into the file once.
+            .and_then(|()| writer.pragma_update(None, "wal_autocheckpoint", 4096))
+            .map_err(damaged)?;
         let version = migrate(&mut writer).map_err(damaged)?;
         if version > SCHEMA {
             return Err(OpenError::Newer(path.to_owned(), version));
         }
         writer.set_prepared_statement_cache_capacity(STATEMENTS);
+        let writer =
+            Writer::on(writer).map_err(|error| OpenError::Thread(path.to_owned(), error))?;
         Ok(SqliteStore {
             inner: Arc::new(Inner {
                 path: path.to_owned(),
                 number: NUMBERS.fetch_add(1, Ordering::Relaxed),
-                writer: Mutex::new(writer),
+                writer,
                 longest: AtomicU64::new(u64::MAX),
             }),
         })
@@ -154,29 +166,20 @@ impl SqliteStore {
         })
     }
 
-    /// Writes a batch on the calling thread.
-    pub fn write_now(&self, batch: &Batch) -> Result<Vec<Written>, WriteError> {
-        let mut writer = self
-            .inner
-            .writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let (written, mut pending) = within(&mut writer, |tx| write::batch(tx, batch))?;
-        while pending {
-            pending = within(&mut writer, |tx| {
-                spread::finish(tx, batch.at, batch.settings)
-            })?;
-        }
-        Ok(written)
+    /// Writes a batch, for a caller that may wait where it stands.
+    pub fn write_now(&self, batch: Batch) -> Result<Vec<Written>, WriteError> {
+        let (answer, answered) = mpsc::channel();
+        let writer = &self.inner.writer;
+        writer.put(batch, move |said| drop(answer.send(said)));
+        answered.recv().unwrap_or_else(|_| Err(stopped().into()))
     }
 
-    /// Writes a batch on a thread of its own.
+    /// Writes a batch, together with others that wait.
     pub async fn write(&self, batch: Batch) -> Result<Vec<Written>, WriteError> {
-        let store = self.clone();
-        match tokio::task::spawn_blocking(move || store.write_now(&batch)).await {
-            Ok(written) => written,
-            Err(_) => Err(StoreError::Away("the writer stopped".into()).into()),
-        }
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let writer = &self.inner.writer;
+        writer.put(batch, move |said| drop(answer.send(said)));
+        answered.await.unwrap_or_else(|_| Err(stopped().into()))
     }
 
     /// Answers a question on this thread's read connection, in one snapshot.
@@ -221,17 +224,8 @@ impl SqliteStore {
     }
 }
 
-/// Does `work` in one transaction: all of it or, where it fails, nothing.
-fn within<T, E: From<StoreError>>(
-    writer: &mut Connection,
-    work: impl FnOnce(&Connection) -> Result<T, E>,
-) -> Result<T, E> {
-    let tx = writer
-        .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
-        .map_err(StoreError::from)?;
-    let done = work(&tx)?;
-    tx.commit().map_err(StoreError::from)?;
-    Ok(done)
+fn stopped() -> StoreError {
+    StoreError::Away("the writer stopped".into())
 }
 
 /// A read connection and what it remembers.

@@ -1,14 +1,23 @@
-//! SQLite as a [`Session`]: statements are prepared once a connection.
+//! SQLite as a [`Session`]: statements are prepared once a connection; where it writes, some rows wait for
+//! the end of the transaction.
 
 use crate::store::{
     StoreError,
-    session::{Column, Columns, Each, Session},
+    later::Later,
+    session::{Column, Columns, Each, Memo, Session},
     sql::Value,
 };
 use rusqlite::{
     Connection, Row, params_from_iter,
     types::{ToSqlOutput, ValueRef},
 };
+use std::cell::RefCell;
+
+/// The most values that wait: what fits the processor's cache.
+const WAITING: usize = 16_384;
+
+/// The most rows of one `INSERT`: its cursors stay where the last row went.
+const AT_ONCE: usize = 32;
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
@@ -54,6 +63,70 @@ impl Session for Connection {
     ) -> Result<(), StoreError> {
         let session: &dyn Session = self;
         session.insert(&format!("INSERT INTO {table} VALUES"), width, &values, "")
+    }
+}
+
+/// A connection within a transaction that writes.
+pub(super) struct Writing<'c> {
+    connection: &'c Connection,
+    later: RefCell<Later>,
+    memo: RefCell<Memo>,
+}
+
+impl<'c> Writing<'c> {
+    pub(super) fn on(connection: &'c Connection) -> Writing<'c> {
+        Writing {
+            connection,
+            later: RefCell::default(),
+            memo: RefCell::default(),
+        }
+    }
+
+    /// Writes what waits.
+    pub(super) fn flush(&self) -> Result<(), StoreError> {
+        let later = self.later.take();
+        later.write(self.connection, AT_ONCE, |gone| {
+            for (table, rids) in gone {
+                let sql = format!("DELETE FROM {table} WHERE rid = ?1");
+                let mut statement = self.connection.prepare_cached(&sql)?;
+                for rid in rids {
+                    statement.execute([rid])?;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Session for Writing<'_> {
+    fn run(&self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
+        self.connection.run(sql, values)
+    }
+
+    fn rows(&self, sql: &str, values: &[Value], each: Each<'_>) -> Result<(), StoreError> {
+        self.connection.rows(sql, values, each)
+    }
+
+    fn later(
+        &self,
+        table: &'static str,
+        width: usize,
+        values: Vec<Value>,
+    ) -> Result<(), StoreError> {
+        let waiting = self.later.borrow_mut().put(table, width, values);
+        if waiting > WAITING {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn clear(&self, tables: &[&'static str], rid: i64) -> Result<(), StoreError> {
+        self.later.borrow_mut().clear(tables, rid);
+        Ok(())
+    }
+
+    fn memo(&self) -> Option<&RefCell<Memo>> {
+        Some(&self.memo)
     }
 }
 

@@ -71,7 +71,7 @@ fn loaded(folder: &std::path::Path) -> SqliteStore {
         sought: Vec::new(),
         fail_closed: false,
     };
-    store.write_now(&batch).unwrap();
+    store.write_now(batch).unwrap();
     store
 }
 

@@ -2,11 +2,11 @@
 
 use super::shelf::{Shown, View};
 use confide::{
-    fhir::{Key, Kind, Target},
+    fhir::{Key, Kind, Node, Path, Target},
     search::{
         index::{IndexEntry, IndexValue, TokenRole, entries},
         matching::{Subject, World},
-        params::{CONTENT, ID, LAST_UPDATED, ParamId, ParamType},
+        params::{CONTENT, ID, LAST_UPDATED, ParamId, ParamType, SECURITY},
         plan::{Include, Plan, SortKey},
     },
 };
@@ -52,6 +52,21 @@ impl World for Seen {
 
 fn of(shown: &Shown) -> Vec<IndexEntry> {
     let mut entries = entries(&shown.resource, None);
+    // What `meta.security` shows, as it is on the wire.
+    let shown_labels = shown.resource.root().at(&["meta", "security"]);
+    for coding in shown_labels.map(Node::items).unwrap_or_default() {
+        entries.push(IndexEntry {
+            param: ParamId::of(SECURITY),
+            path: Path(Box::new([0])),
+            place: 0,
+            value: IndexValue::Token {
+                system: coding.text("system").map(Into::into),
+                code: coding.text("code").unwrap_or_default().into(),
+                text: None,
+                role: TokenRole::Plain,
+            },
+        });
+    }
     // On the household face, a parameter that asks whether an element is there is never answered, nor
     // one that looks through all of them.
     entries.retain(|entry| {

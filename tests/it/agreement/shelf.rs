@@ -222,7 +222,9 @@ impl Shelf {
                 standing,
                 total,
                 next,
+                cut,
             } = now(page).unwrap();
+            assert!(!cut, "a page that is not whole");
             found.total = found.total.or(total);
             for (sealed, is_match) in matches
                 .into_iter()
