@@ -10,7 +10,7 @@ use axum::{Router, http::header, response::IntoResponse, routing::get};
 use confide::{
     cli::print,
     config::Config,
-    http::{Act, Edge, Mount, negotiate::FHIR_JSON, server},
+    http::{Act, Edge, Mount, Proxies, negotiate::FHIR_JSON, server},
 };
 use std::sync::{Arc, LazyLock};
 
@@ -135,7 +135,10 @@ async fn main() {
         "loop" => bare,
         _ => {
             confide::http::meters::install().unwrap();
-            let edge = Arc::new(Edge::new(&config.limits));
+            let edge = Arc::new(Edge::new(
+                &config.limits,
+                Proxies::new(&config.public_url, &[]),
+            ));
             Mount::new(edge).on(Act::Read, body, ()).router()
         }
     };

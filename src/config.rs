@@ -6,11 +6,12 @@ mod keys;
 
 pub use keys::{ConfigError, Source};
 
+use ipnet::IpNet;
 use keys::Said;
 use std::{
     ffi::OsString,
     fmt,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -24,6 +25,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The base that clients know, without a slash at its end.
     pub public_url: String,
+    /// The proxies in front whose forwarded headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// The store.
     pub database: Database,
     /// Connections for reading, where the store is not embedded.
@@ -242,11 +245,15 @@ impl Config {
             Validation::Strict => "strict",
             Validation::Structure => "structure",
         };
+        let proxies = self.trusted_proxies.iter().map(ToString::to_string);
+        let proxies: Vec<String> = proxies.collect();
+        let proxies = (!proxies.is_empty()).then(|| proxies.join(","));
         let limits = &self.limits;
         let rate = limits.requests_per_second.map(|rate| rate.to_string());
         vec![
             ("listen", self.listen.to_string()),
             ("public_url", self.public_url.clone()),
+            ("trusted_proxies", optional(proxies)),
             ("database_url", database),
             ("database_connections", self.connections.to_string()),
             ("data_dir", self.data_dir.display().to_string()),
@@ -316,6 +323,7 @@ fn build(said: &Said) -> Result<Config, ConfigError> {
     Ok(Config {
         listen,
         public_url: public_url(said, listen)?,
+        trusted_proxies: trusted_proxies(said)?,
         database: database(said, &data_dir)?,
         connections: number(said, "database_connections", 8),
         data_dir,
@@ -361,6 +369,21 @@ fn public_url(said: &Said, listen: SocketAddr) -> Result<String, ConfigError> {
         return Err(said.refuse("public_url", problem));
     }
     Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// Addresses and networks, as 10.0.0.0/8.
+fn trusted_proxies(said: &Said) -> Result<Vec<IpNet>, ConfigError> {
+    let key = "trusted_proxies";
+    let texts = said.text(key).unwrap_or_default().split(',');
+    let texts = texts.map(str::trim).filter(|text| !text.is_empty());
+    texts
+        .map(|text| match text.parse::<IpAddr>() {
+            Ok(address) => Ok(address.to_canonical().into()),
+            Err(_) => text
+                .parse::<IpNet>()
+                .map_err(|_| said.refuse(key, "must be addresses or networks, as 10.0.0.0/8")),
+        })
+        .collect()
 }
 
 fn database(said: &Said, data_dir: &Path) -> Result<Database, ConfigError> {

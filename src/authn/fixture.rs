@@ -265,7 +265,7 @@ impl Registry for Memory {
         Ok(None)
     }
 
-    fn generation(&self) -> Result<u64, RegistryError> {
+    async fn generation(&self) -> Result<u64, RegistryError> {
         Ok(self.0.lock().unwrap().generation)
     }
 }

@@ -79,5 +79,5 @@ pub trait Registry: Send + Sync {
 
     /// A number that moves whenever something was taken away (disabled, revoked), by whichever
     /// process. Cheap: it is asked for with every request.
-    fn generation(&self) -> Result<u64, RegistryError>;
+    fn generation(&self) -> impl Future<Output = Result<u64, RegistryError>> + Send;
 }

@@ -136,7 +136,7 @@ impl Tokens {
             return Err(TokenError::Invalid);
         }
         // Before anything is read: a change that comes after it makes the entry stale.
-        let generation = registry.generation()?;
+        let generation = registry.generation().await?;
         let (key, now) = (digest_of(token), self.clock.seconds());
         match self.cache.find(&key, generation, now) {
             Some(verified) => Ok(verified),

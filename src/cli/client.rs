@@ -6,7 +6,7 @@ use crate::{
     calendar::Clock,
     config::Config,
     gate::{Entry, Journal},
-    store::{audit::AuditLog, registry::SqliteRegistry},
+    store::{audit::AuditLog, registry::AnyRegistry},
 };
 use serde_json::Value;
 use std::path::PathBuf;
@@ -94,7 +94,7 @@ fn failed(error: impl std::fmt::Display) -> Trouble {
 /// The registry as a local operator changes it: each change leaves its audit entry first.
 pub struct Clients<'a> {
     /// Where they are kept.
-    pub registry: &'a SqliteRegistry,
+    pub registry: &'a AnyRegistry,
     /// When it happens.
     pub clock: Clock,
 }

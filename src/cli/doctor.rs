@@ -88,6 +88,7 @@ fn examine(config: &Config, at: Clock) -> Vec<Finding> {
         Finding::of("data folder", writable(&config.data_dir)),
         Finding::of("clock", clock(at)),
         Finding::of("public address", public(config)),
+        Finding::of("proxies", proxies(config)),
         household(config),
     ];
     findings.extend(kept::examine(config, at));
@@ -135,6 +136,25 @@ fn public(config: &Config) -> Result<String, String> {
         return Err(mend.into());
     }
     Ok(config.public_url.clone())
+}
+
+/// Who may say by which address a request came: whoever is trusted with everyone is not trusted.
+fn proxies(config: &Config) -> Result<String, String> {
+    let trusted = &config.trusted_proxies;
+    if trusted.is_empty() {
+        return Ok("none trusted: forwarded headers are not read".into());
+    }
+    if let Some(all) = trusted.iter().find(|net| net.prefix_len() == 0) {
+        return Err(format!(
+            "trusted_proxies has {all}: then every caller may say who it is and where it is; \
+             name the proxies' own addresses"
+        ));
+    }
+    let texts: Vec<String> = trusted.iter().map(ToString::to_string).collect();
+    Ok(format!(
+        "forwarded headers are read from {}",
+        texts.join(", ")
+    ))
 }
 
 /// The wider setting is told each time, with the ground that was given for it.
@@ -188,6 +208,22 @@ mod tests {
     fn a_clock_that_lost_its_date_is_to_be_mended() {
         assert!(clock(Clock::At(0)).is_err());
         assert!(clock(CLOCK).is_ok());
+    }
+
+    #[test]
+    fn a_proxy_is_not_everyone() {
+        let folder = tempfile::tempdir().unwrap();
+        let with = |said: &str| {
+            let config = configured(&folder.path().join("data"), &[("trusted_proxies", said)]);
+            proxies(&config)
+        };
+        assert!(
+            with("10.0.0.1, fd00::/8")
+                .unwrap()
+                .contains("10.0.0.1/32, fd00::/8")
+        );
+        assert!(with("10.0.0.1,::/0").unwrap_err().contains("::/0"));
+        assert!(with("").unwrap().contains("none"));
     }
 
     #[test]

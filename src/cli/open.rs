@@ -13,7 +13,7 @@ use crate::{
         audit::{self, AuditLog},
         engine::Engine,
         postgres::{self, PostgresStore},
-        registry::SqliteRegistry,
+        registry::{AnyRegistry, PostgresRegistry, SqliteRegistry},
         sqlite::{self, SqliteStore},
     },
 };
@@ -29,7 +29,7 @@ pub struct Opened {
     /// The audit chain: this process has started one of its own.
     pub audit: AuditLog,
     /// Clients and logins.
-    pub registry: SqliteRegistry,
+    pub registry: AnyRegistry,
     /// Issues and verifies access tokens.
     pub tokens: Tokens,
     /// Where the server is to be found.
@@ -91,9 +91,9 @@ pub fn open(config: &Config, clock: Clock) -> Result<Opened, Trouble> {
     let store = store(config)?;
     let (tokens, urls) = tokens(config, clock)?;
     Ok(Opened {
+        registry: registry_beside(config, clock, Some(&store))?,
         store,
         audit: audit(config, clock)?,
-        registry: registry(config, clock)?,
         tokens,
         urls,
         remote: RemoteKeys::new(),
@@ -104,7 +104,7 @@ pub fn open(config: &Config, clock: Clock) -> Result<Opened, Trouble> {
 
 impl Opened {
     /// The authorization server over it.
-    pub fn smart(&self) -> Smart<'_, AuditLog, SqliteRegistry> {
+    pub fn smart(&self) -> Smart<'_, AuditLog, AnyRegistry> {
         Smart {
             tokens: &self.tokens,
             registry: &self.registry,
@@ -183,8 +183,31 @@ pub fn audit_trouble(error: &audit::OpenError) -> Trouble {
     }
 }
 
-/// Clients and logins.
-pub fn registry(config: &Config, clock: Clock) -> Result<SqliteRegistry, Trouble> {
+/// Clients and logins: in the database of the records where nodes share one, else in a file.
+pub fn registry(config: &Config, clock: Clock) -> Result<AnyRegistry, Trouble> {
+    registry_beside(config, clock, None)
+}
+
+/// Clients and logins in a store that is open.
+pub fn registry_in(store: PostgresStore) -> Result<AnyRegistry, Trouble> {
+    PostgresRegistry::open(store)
+        .map(AnyRegistry::Postgres)
+        .map_err(|error| Trouble::Failed(error.to_string()))
+}
+
+fn registry_beside(
+    config: &Config,
+    clock: Clock,
+    store: Option<&Engine>,
+) -> Result<AnyRegistry, Trouble> {
+    if let Database::Postgres(address) = &config.database {
+        let store = match store {
+            Some(Engine::Postgres(store)) => store.clone(),
+            _ => PostgresStore::open(address.secret(), 1)
+                .map_err(|error| postgres_trouble(&error))?,
+        };
+        return registry_in(store);
+    }
     let file = registry_file(config);
     let folder = |error| {
         Trouble::Usage(format!(
@@ -194,6 +217,7 @@ pub fn registry(config: &Config, clock: Clock) -> Result<SqliteRegistry, Trouble
     };
     std::fs::create_dir_all(&config.data_dir).map_err(folder)?;
     SqliteRegistry::open(&file, clock)
+        .map(|registry| AnyRegistry::Sqlite(Box::new(registry)))
         .map_err(|error| Trouble::Failed(format!("{}: {error}", file.display())))
 }
 

@@ -9,7 +9,7 @@ use crate::{
     config::Config,
     fhir::json::Limits,
     http::{
-        Api, Edge, Mount, Shared, auth, capabilities, fhir,
+        Api, Edge, Mount, Proxies, Shared, auth, capabilities, fhir,
         health::{self, Checks, Scrape},
         meters,
         rate::Rates,
@@ -119,7 +119,10 @@ pub async fn serve(
     let failed = |error: &dyn std::error::Error| Trouble::Failed(error.to_string());
     let recorder = meters::install().map_err(|error| failed(&error))?;
     let upkeep = tokio::spawn(meters::upkeep(recorder.clone()));
-    let edge = Arc::new(Edge::new(&config.limits));
+    let edge = Arc::new(Edge::new(
+        &config.limits,
+        Proxies::new(&config.public_url, &config.trusted_proxies),
+    ));
     let scrape = Scrape {
         recorder,
         edge: edge.clone(),

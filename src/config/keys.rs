@@ -10,6 +10,8 @@ pub(crate) enum Shape {
     Text,
     /// One of these words.
     Word(&'static [&'static str]),
+    /// Texts; in one text, with commas between them.
+    List,
     /// A whole number from and to.
     Number(u64, u64),
 }
@@ -18,6 +20,7 @@ pub(crate) enum Shape {
 pub(crate) const KEYS: &[(&str, Shape, &str)] = &[
     ("listen", Shape::Text, "127.0.0.1:8080"),
     ("public_url", Shape::Text, "http://<listen>"),
+    ("trusted_proxies", Shape::List, "unset"),
     (
         "database_url",
         Shape::Text,
@@ -191,6 +194,11 @@ impl Said {
             match value {
                 toml::Value::Table(inner) => self.put_table(inner, &format!("{key}."), from)?,
                 toml::Value::String(text) => self.put(&key, value, text, from.clone())?,
+                toml::Value::Array(items) => {
+                    let texts: Option<Vec<&str>> = items.iter().map(|item| item.as_str()).collect();
+                    let text = texts.map(|texts| texts.join(",")).unwrap_or_default();
+                    self.put(&key, value, &text, from.clone())?;
+                }
                 _ => self.put(&key, value, "", from.clone())?,
             }
         }
@@ -208,10 +216,12 @@ impl Said {
             let key = key.to_owned();
             return Err(ConfigError::Unknown { key, from });
         };
-        let textual = value.is_str() || !text.is_empty();
+        let textual = value.is_str() || !text.is_empty() && !value.is_array();
         let fitting = match (shape, value) {
             (Shape::Text, _) if textual => Ok(Value::Text(text.to_owned())),
             (Shape::Text, _) => Err("must be a text".to_owned()),
+            (Shape::List, _) if textual || !text.is_empty() => Ok(Value::Text(text.to_owned())),
+            (Shape::List, _) => Err("must be a list of texts".to_owned()),
             (Shape::Word(words), _) if textual && words.contains(&text) => {
                 Ok(Value::Text(text.to_owned()))
             }

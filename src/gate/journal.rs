@@ -5,7 +5,7 @@ use crate::{
     policy::Case,
     statute::{Purpose, Reason},
 };
-use std::future::Future;
+use std::{future::Future, net::IpAddr};
 
 /// One entry of the audit chain. It says who did what to which records; no clinical content beyond
 /// the query as asked.
@@ -32,6 +32,8 @@ pub struct Entry {
     pub interaction: &'static str,
     /// What was asked: `Observation/x`, or type and query.
     pub target: Box<str>,
+    /// The network address that it was asked from.
+    pub from: Option<IpAddr>,
     /// The HTTP status of the answer, or 0 for an act on the command line.
     pub status: u16,
     /// What was disclosed or written: the record, its version, and on which basis.
@@ -60,6 +62,8 @@ pub struct Asked {
     pub interaction: &'static str,
     /// What was asked.
     pub target: Box<str>,
+    /// The network address that it was asked from, as far as that is known.
+    pub from: Option<IpAddr>,
 }
 
 /// The audit entry could not be made durable: the reply must not exist.
@@ -87,6 +91,7 @@ impl Entry {
             break_glass: case.break_glass.clone(),
             interaction: asked.interaction,
             target: asked.target.clone(),
+            from: asked.from,
             status,
             records: Vec::new(),
             patients: Vec::new(),
@@ -98,6 +103,7 @@ impl Entry {
         Entry {
             request: asked.request.clone(),
             role: "unknown",
+            from: asked.from,
             status,
             ..Entry::local(at, asked.interaction, asked.target.clone())
         }
@@ -116,6 +122,7 @@ impl Entry {
             break_glass: None,
             interaction,
             target: target.into(),
+            from: None,
             status: 0,
             records: Vec::new(),
             patients: Vec::new(),

@@ -5,6 +5,7 @@ use super::{
     Failure, RequestId,
     extract::Bearer,
     failure::Challenge,
+    forwarded::Arrival,
     negotiate::FHIR_JSON,
     rate::Rates,
     refused::{Denied, is_left},
@@ -19,7 +20,7 @@ use crate::{
     policy::Case,
     smart::{Smart, Urls},
     statute::Purpose,
-    store::{audit::AuditLog, engine::Engine, registry::SqliteRegistry},
+    store::{audit::AuditLog, engine::Engine, registry::AnyRegistry},
 };
 use axum::{
     body::Body,
@@ -47,7 +48,7 @@ pub struct Shared {
     /// Access tokens.
     pub tokens: Tokens,
     /// Clients.
-    pub registry: SqliteRegistry,
+    pub registry: AnyRegistry,
     /// Clients' key sets.
     pub remote: RemoteKeys,
     /// Where we are to be found.
@@ -72,7 +73,7 @@ impl Api {
     }
 
     /// The authorization server.
-    pub fn smart(&self) -> Smart<'_, AuditLog, SqliteRegistry> {
+    pub fn smart(&self) -> Smart<'_, AuditLog, AnyRegistry> {
         Smart {
             tokens: &self.parts.tokens,
             registry: &self.parts.registry,
@@ -95,6 +96,7 @@ impl fmt::Debug for Api {
 pub struct Asker {
     case: Case,
     request: RequestId,
+    arrival: Arrival,
 }
 
 impl Asker {
@@ -106,7 +108,9 @@ impl Asker {
                 request: self.request.as_str().into(),
                 interaction: act.name(),
                 target: target.into(),
+                from: self.arrival.from,
             },
+            base: self.arrival.base,
         }
     }
 }
@@ -132,7 +136,16 @@ where
             .map_err(refused)?;
         let case = Case::from_verified(&*verified, shared.clock.now());
         shared.rates.take(&case.requester.client)?;
-        Ok(Asker { case, request })
+        let arrival = parts.extensions.get::<Arrival>().cloned();
+        let arrival = arrival.unwrap_or_else(|| Arrival {
+            base: (*shared.service.base).into(),
+            from: None,
+        });
+        Ok(Asker {
+            case,
+            request,
+            arrival,
+        })
     }
 }
 
@@ -152,7 +165,7 @@ impl From<Refusal> for Failure {
             Refusal::Forbidden(text) => Failure::Forbidden(text),
             Refusal::Invalid(issues) => Failure::Invalid(issues),
             Refusal::Unprocessable(issues) => Failure::Unprocessable(issues),
-            Refusal::Conflict => Failure::Conflict,
+            Refusal::Conflict | Refusal::Moved => Failure::Conflict,
             Refusal::PreconditionFailed => Failure::PreconditionFailed,
             Refusal::Gone => Failure::Gone,
             Refusal::TooLarge => Failure::TooLarge,

@@ -4,11 +4,13 @@ use super::{
     Failure, RequestId,
     api::Api,
     extract::FormBody,
+    forwarded::Arrival,
     negotiate::JSON,
     router::{Act, Mount},
 };
 use crate::smart::{self, Answer};
 use axum::{
+    Extension,
     body::Body,
     extract::State,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
@@ -35,6 +37,7 @@ async fn jwks(State(api): State<Api>) -> Response {
 async fn token(
     State(api): State<Api>,
     request: RequestId,
+    Extension(arrival): Extension<Arrival>,
     headers: HeaderMap,
     FormBody(form): FormBody,
 ) -> Result<Response, Failure> {
@@ -43,7 +46,7 @@ async fn token(
         .and_then(|value| value.to_str().ok());
     Ok(answer(
         api.smart()
-            .token(&form, authorization, request.as_str())
+            .token(&form, authorization, (request.as_str(), arrival.from))
             .await,
     ))
 }

@@ -3,6 +3,7 @@
 
 use super::{
     api::Api,
+    forwarded::Arrival,
     negotiate::FHIR_JSON,
     router::{Act, Listed, Mount, Route, Types},
 };
@@ -14,23 +15,60 @@ use crate::{
     statute::writers::{Row, WRITERS},
 };
 use axum::{
+    Extension,
     body::{Body, Bytes},
     extract::State,
     http::header,
     response::Response,
 };
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Puts the handler on; to be called last, when every other row is mounted.
 #[must_use]
 pub fn mount(mount: Mount, api: &Api, base: &str) -> Mount {
     let urls = &api.parts().urls;
-    let statement = statement(mount.served(), base, urls.token(), api.parts().clock);
-    let body = Bytes::from(statement.to_string());
-    mount.on(Act::Capabilities, capabilities, body)
+    let statement = statement(mount.served(), HERE, urls.token(), api.parts().clock);
+    let statement = Statement::of(&statement, base);
+    mount.on(Act::Capabilities, capabilities, Arc::new(statement))
 }
 
-async fn capabilities(State(body): State<Bytes>) -> Response {
+/// What stands in the place of the server's address until it is known.
+const HERE: &str = "urn:confide:here";
+
+/// The statement on both sides of the server's address, and whole with the known one.
+struct Statement {
+    before: Box<str>,
+    after: Box<str>,
+    base: Box<str>,
+    whole: Bytes,
+}
+
+impl Statement {
+    fn of(statement: &Value, base: &str) -> Statement {
+        let text = statement.to_string();
+        let (before, after) = text.split_once(HERE).unwrap_or((&text, ""));
+        Statement {
+            before: before.into(),
+            after: after.into(),
+            base: base.into(),
+            whole: format!("{before}{base}{after}").into(),
+        }
+    }
+
+    fn at(&self, base: &str) -> Bytes {
+        match *base == *self.base {
+            true => self.whole.clone(),
+            false => format!("{}{base}{}", self.before, self.after).into(),
+        }
+    }
+}
+
+async fn capabilities(
+    State(statement): State<Arc<Statement>>,
+    Extension(arrival): Extension<Arrival>,
+) -> Response {
+    let body = statement.at(&arrival.base);
     let mut response = Response::new(Body::from(body));
     response
         .headers_mut()

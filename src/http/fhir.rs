@@ -146,7 +146,9 @@ impl Asked {
             }
             Asked::Search(Within::Kind(kind)) if kind.name() == "AuditEvent" => {
                 let log = &parts.log;
-                service.search_audit_events(log, question, pairs).await
+                service
+                    .search_audit_events(log, question, pairs, handling)
+                    .await
             }
             Asked::Search(within) => service.search(question, &within, pairs, handling).await,
             Asked::Everything(id) => service.everything(question, id, pairs).await,
@@ -167,6 +169,15 @@ pub(super) struct Entries {
 }
 
 impl crate::interaction::batch::Reads for Entries {
+    fn counts(&self, question: &Question, entries: usize) {
+        let client = &question.case.requester.client;
+        // The Bundle itself was counted as one.
+        self.api
+            .parts()
+            .rates
+            .charge(client, entries.saturating_sub(1));
+    }
+
     async fn get(&self, question: &Question, at: &Address) -> Result<Answer, Refusal> {
         let mut question = question.clone();
         let Some(asked) = Asked::at(&at.path) else {

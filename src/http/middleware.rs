@@ -1,6 +1,7 @@
 //! What surrounds every handler, in this order:
 //!
-//! 1. **Request id**: first, so that whatever follows can name it.
+//! 1. **Request id**: first, so that whatever follows can name it. **Arrival**: by which address the
+//!    request came and from where, as a trusted proxy says it (`forwarded`).
 //! 2. **Span**: the method and the route's template; never the path, the query or an id of a record.
 //! 3. **Shedding**: more requests at work than `limits.concurrent_requests` are refused at once with
 //!    503, before anything is spent on them; a queue would only make everyone late. The operator's
@@ -27,6 +28,7 @@
 use super::{
     Failure, Format, RequestId,
     failure::Told,
+    forwarded::{Arrival, Peer, Proxies},
     meters::{self, RouteMeters},
     negotiate::{FHIR_JSON, JSON},
     pretty,
@@ -71,18 +73,20 @@ pub struct Edge {
     body_bytes: usize,
     time: Duration,
     refusals: OnceLock<Refusals>,
+    proxies: Proxies,
     log: OnceLock<AuditLog>,
 }
 
 impl Edge {
-    /// With these bounds.
-    pub fn new(limits: &LimitsConfig) -> Edge {
+    /// With these bounds, behind these proxies.
+    pub fn new(limits: &LimitsConfig, proxies: Proxies) -> Edge {
         Edge {
             in_flight: AtomicUsize::new(0),
             most: limits.concurrent_requests,
             body_bytes: limits.body_bytes,
             time: Duration::from_secs(limits.request_seconds),
             refusals: OnceLock::new(),
+            proxies,
             log: OnceLock::new(),
         }
     }
@@ -139,6 +143,7 @@ impl Edge {
             body_bytes: 1024,
             time: Duration::from_millis(20),
             refusals: OnceLock::new(),
+            proxies: Proxies::new("http://here.example", &[]),
             log: OnceLock::new(),
         }
     }
@@ -200,6 +205,8 @@ where
         let began = Stopwatch::start();
         let row = self.row.clone();
         let id = RequestId::of(request.headers().get(X_REQUEST_ID));
+        let peer = request.extensions().get::<Peer>().copied();
+        let arrival = row.edge.proxies.arrival(peer, request.headers());
         let (method, route) = (row.route.verb.name(), row.route.path);
         let span = tracing::debug_span!("request", id = id.as_str(), method, route);
         let permit = row.edge.permit(row.route.area);
@@ -212,6 +219,7 @@ where
         let work = match admitted {
             Ok(()) => {
                 request.extensions_mut().insert(id.clone());
+                request.extensions_mut().insert(arrival.clone());
                 let handler = self.handler.clone();
                 Work::Running(handler.call(request, self.state.clone()))
             }
@@ -223,6 +231,7 @@ where
             permit,
             row,
             id,
+            arrival,
             format,
             began,
             span,
@@ -275,6 +284,7 @@ pub(super) struct Surrounded<F> {
     permit: Option<Permit>,
     row: Row,
     id: RequestId,
+    arrival: Arrival,
     format: Format,
     began: Stopwatch,
     span: Span,
@@ -348,7 +358,8 @@ impl<F> Surrounded<F> {
             return None;
         }
         let refusals = self.row.edge.refusals.get()?;
-        refusals.note(response, &self.id, route.path, route.act.name())
+        let at = (&self.id, &self.arrival);
+        refusals.note(response, at, route.path, route.act.name())
     }
 
     /// Steps 9 to 11.

@@ -1,4 +1,5 @@
-//! How often one client may ask: `limits.requests_per_second`, 429 above it.
+//! How often one client may ask: `limits.requests_per_second`, 429 above it. Each entry of a batch or
+//! transaction counts.
 
 use super::{Failure, meters};
 use crate::calendar::Stopwatch;
@@ -37,6 +38,22 @@ impl Rates {
         self.take_at(client, self.since.elapsed())
     }
 
+    /// Takes what else a request comes to: the entries of a Bundle but one. It is not refused, for it
+    /// was admitted; the client's next requests wait until this is made up for.
+    pub fn charge(&self, client: &str, more: usize) {
+        if !self.each.is_zero() {
+            self.charge_at(client, more, self.since.elapsed());
+        }
+    }
+
+    fn charge_at(&self, client: &str, more: usize, at: Duration) {
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        let mut whole_at = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(whole) = whole_at.get_mut(client) {
+            *whole = (*whole).max(at) + self.each.saturating_mul(more);
+        }
+    }
+
     fn take_at(&self, client: &str, at: Duration) -> Result<(), Failure> {
         const BURST: Duration = Duration::from_secs(1);
         let mut whole_at = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
@@ -44,7 +61,10 @@ impl Rates {
         let next = whole + self.each;
         if next > at + BURST {
             meters::refused("rate");
-            return Err(Failure::TooMany { retry_after: 1 });
+            let wait = next.saturating_sub(at + BURST).as_secs() + 1;
+            return Err(Failure::TooMany {
+                retry_after: u32::try_from(wait).unwrap_or(u32::MAX),
+            });
         }
         match whole_at.get_mut(client) {
             Some(known) => *known = next,
@@ -74,6 +94,24 @@ mod tests {
         rates.take_at("b", at).unwrap();
         rates.take_at("a", at + Duration::from_millis(100)).unwrap();
         assert!(rates.take_at("a", at + Duration::from_millis(100)).is_err());
+    }
+
+    #[test]
+    fn a_bundle_counts_by_its_entries() {
+        let rates = Rates::new(Some(10));
+        let at = Duration::from_secs(5);
+        rates.take_at("a", at).unwrap();
+        rates.charge_at("a", 49, at);
+        let told = rates.take_at("a", at).unwrap_err();
+        assert!(
+            matches!(told, Failure::TooMany { retry_after: 5 }),
+            "{told:?}"
+        );
+        assert!(rates.take_at("a", at + Duration::from_secs(4)).is_err());
+        rates.take_at("b", at).unwrap();
+        rates
+            .take_at("a", at + Duration::from_millis(4100))
+            .unwrap();
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! entries of their own: the rest is told as a number in the next one, so that nobody fills the chain
 //! without a token.
 
-use super::RequestId;
+use super::{RequestId, forwarded::Arrival};
 use crate::{
     calendar::Clock,
     gate::{Asked, Entry, Journal},
@@ -37,6 +37,7 @@ pub(super) fn is_left(refusal: &Refusal) -> bool {
             | Refusal::Invalid(_)
             | Refusal::Unprocessable(_)
             | Refusal::Conflict
+            | Refusal::Moved
             | Refusal::PreconditionFailed
     )
 }
@@ -84,7 +85,7 @@ impl Refusals {
     pub(super) fn note(
         &self,
         response: &mut Response,
-        id: &RequestId,
+        (id, arrival): (&RequestId, &Arrival),
         route: &'static str,
         interaction: &'static str,
     ) -> Option<Writing> {
@@ -108,6 +109,7 @@ impl Refusals {
             request: id.as_str().into(),
             interaction,
             target: target.into(),
+            from: arrival.from,
         };
         let entry = Entry::anonymous(self.clock.now(), &asked, status);
         Some((self.record)(entry))

@@ -1,6 +1,7 @@
 //! Binding, accepting, stopping. Plain hyper instead of `axum::serve`, for two reasons: a caller that
 //! trickles its header is cut off, and stopping is bounded.
 
+use super::{forwarded::Peer, path};
 use axum::{Router, body::Body, http::Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
@@ -68,11 +69,11 @@ pub async fn serve(
     let connections = GracefulShutdown::new();
     let mut stop = pin!(stop);
     loop {
-        let socket = tokio::select! {
+        let (socket, peer) = tokio::select! {
             biased;
             () = &mut stop => break,
             accepted = listener.accept() => match accepted {
-                Ok((socket, _)) => socket,
+                Ok((socket, peer)) => (socket, Peer(peer.ip())),
                 Err(error) => {
                     backoff(&error).await;
                     continue;
@@ -83,7 +84,11 @@ pub async fn serve(
         let _ = socket.set_nodelay(true);
         let router = router.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let request = request.map(Body::new);
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(peer);
+            if let Some(uri) = path::plain(request.uri()) {
+                *request.uri_mut() = uri;
+            }
             router.clone().call(request)
         });
         let connection = http.serve_connection(TokioIo::new(socket), service);

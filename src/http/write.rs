@@ -9,14 +9,14 @@ use super::{
 };
 use crate::interaction::{
     Answer, Question, Refusal,
-    bundle::{condition, version},
+    bundle::condition,
     pairs,
     refusal::invalid,
-    write::Return,
+    write::{Guard, Return},
 };
 use axum::{
     extract::State,
-    http::{HeaderMap, Uri, header},
+    http::{HeaderMap, Uri},
     response::Response,
 };
 use std::future::Future;
@@ -49,38 +49,70 @@ fn wanted(headers: &HeaderMap, otherwise: Return) -> Return {
     }
 }
 
-/// `If-Match`.
-fn if_match(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
-    let Some(value) = headers.get(header::IF_MATCH) else {
-        return Ok(None);
-    };
-    let named = value.to_str().ok().and_then(version);
-    match named {
-        Some(version) => Ok(Some(version.to_owned())),
-        None => Err(invalid("If-Match is W/\"version\"")),
-    }
+/// What a write's headers wish.
+struct Wishes {
+    /// `Prefer: return`.
+    wanted: Return,
+    /// `If-Match` and `If-None-Match`.
+    guard: Guard,
+    /// `If-None-Exist`.
+    if_none_exist: Option<Vec<(String, String)>>,
 }
 
-/// `If-None-Exist`.
-fn if_none_exist(headers: &HeaderMap) -> Result<Option<Vec<(String, String)>>, Refusal> {
-    let Some(value) = headers.get("if-none-exist") else {
-        return Ok(None);
-    };
-    match value.to_str() {
-        Ok(text) => Ok(Some(condition(text))),
-        Err(_) => Err(invalid("If-None-Exist is not readable")),
+impl Wishes {
+    fn of(headers: &HeaderMap, otherwise: Return) -> Result<Wishes, Refusal> {
+        let text = |name: &str| -> Result<Option<&str>, Refusal> {
+            let value = headers.get(name).map(|value| value.to_str());
+            value
+                .transpose()
+                .map_err(|_| invalid("a condition's header is not readable"))
+        };
+        let guard = Guard::parse(text("if-match")?, text("if-none-match")?);
+        Ok(Wishes {
+            wanted: wanted(headers, otherwise),
+            guard: guard.ok_or_else(|| {
+                invalid(
+                    "If-Match is W/\"version\", or If-None-Match is * or W/\"version\", not both",
+                )
+            })?,
+            if_none_exist: text("if-none-exist")?.map(condition),
+        })
+    }
+
+    /// The version that `If-Match` names.
+    fn version(&self) -> Option<&str> {
+        match &self.guard {
+            Guard::Is(version) => Some(version),
+            _ => None,
+        }
     }
 }
 
 /// Runs a write to its end even where the caller goes away: what is written must have its entry.
-async fn to_the_end(
+async fn written<W, F>(
+    api: Api,
     question: Question,
-    work: impl Future<Output = Result<Answer, Refusal>> + Send + 'static,
-) -> Replied {
-    match tokio::spawn(work).await {
+    (headers, otherwise): (HeaderMap, Return),
+    work: W,
+) -> Replied
+where
+    W: FnOnce(Api, Question, Wishes) -> F + Send + 'static,
+    F: Future<Output = Result<Answer, Refusal>> + Send,
+{
+    let asked = question.clone();
+    let wishes = Wishes::of(&headers, otherwise);
+    let done = tokio::spawn(async move { work(api, asked, wishes?).await });
+    match done.await {
         Ok(answer) => Ok(reply(&question, answer)),
         Err(_) => Err(Failure::internal("a write stopped before its end")),
     }
+}
+
+/// The condition of a write that names no id. What it looks for is no part of the audit's target.
+fn sought(uri: &Uri) -> Vec<(String, String)> {
+    let mut pairs = pairs(uri.query().unwrap_or_default().as_bytes());
+    pairs.retain(|(name, _)| !["_format", "_pretty"].contains(&name.as_str()));
+    pairs
 }
 
 async fn create(
@@ -91,15 +123,18 @@ async fn create(
     JsonBody(body): JsonBody,
 ) -> Replied {
     let question = asker.asks(Act::Create, kind.name());
-    let wanted = wanted(&headers, Return::Representation);
-    let condition = if_none_exist(&headers);
-    to_the_end(question.clone(), async move {
-        let condition = condition?;
-        let service = &api.parts().service;
-        service
-            .create(&question, kind, body, condition.as_deref(), wanted)
-            .await
-    })
+    written(
+        api,
+        question,
+        (headers, Return::Representation),
+        move |api, question, wishes| async move {
+            let service = &api.parts().service;
+            let condition = wishes.if_none_exist.as_deref();
+            service
+                .create(&question, kind, body, condition, wishes.wanted)
+                .await
+        },
+    )
     .await
 }
 
@@ -111,23 +146,18 @@ async fn update(
     JsonBody(body): JsonBody,
 ) -> Replied {
     let question = asker.asks(Act::Update, key.to_string());
-    let wanted = wanted(&headers, Return::Representation);
-    let version = if_match(&headers);
-    to_the_end(question.clone(), async move {
-        let version = version?;
-        let service = &api.parts().service;
-        service
-            .update(&question, key, body, version.as_deref(), wanted)
-            .await
-    })
+    written(
+        api,
+        question,
+        (headers, Return::Representation),
+        move |api, question, wishes| async move {
+            let service = &api.parts().service;
+            service
+                .update(&question, key, body, &wishes.guard, wishes.wanted)
+                .await
+        },
+    )
     .await
-}
-
-/// The condition of a write that names no id. What it looks for is no part of the audit's target.
-fn sought(uri: &Uri) -> Vec<(String, String)> {
-    let mut pairs = pairs(uri.query().unwrap_or_default().as_bytes());
-    pairs.retain(|(name, _)| !["_format", "_pretty"].contains(&name.as_str()));
-    pairs
 }
 
 async fn update_where(
@@ -139,16 +169,18 @@ async fn update_where(
     JsonBody(body): JsonBody,
 ) -> Replied {
     let question = asker.asks(Act::UpdateWhere, kind.name());
-    let wanted = wanted(&headers, Return::Representation);
-    let version = if_match(&headers);
     let sought = sought(&uri);
-    to_the_end(question.clone(), async move {
-        let version = version?;
-        let service = &api.parts().service;
-        service
-            .update_where(&question, kind, &sought, body, version.as_deref(), wanted)
-            .await
-    })
+    written(
+        api,
+        question,
+        (headers, Return::Representation),
+        move |api, question, wishes| async move {
+            let service = &api.parts().service;
+            service
+                .update_where(&question, kind, &sought, body, &wishes.guard, wishes.wanted)
+                .await
+        },
+    )
     .await
 }
 
@@ -160,15 +192,17 @@ async fn patch(
     PatchBody(patch): PatchBody,
 ) -> Replied {
     let question = asker.asks(Act::Patch, key.to_string());
-    let wanted = wanted(&headers, Return::Representation);
-    let version = if_match(&headers);
-    to_the_end(question.clone(), async move {
-        let version = version?;
-        let service = &api.parts().service;
-        service
-            .patch(&question, key, &patch, version.as_deref(), wanted)
-            .await
-    })
+    written(
+        api,
+        question,
+        (headers, Return::Representation),
+        move |api, question, wishes| async move {
+            let service = &api.parts().service;
+            service
+                .patch(&question, key, &patch, wishes.version(), wishes.wanted)
+                .await
+        },
+    )
     .await
 }
 
@@ -181,16 +215,25 @@ async fn patch_where(
     PatchBody(patch): PatchBody,
 ) -> Replied {
     let question = asker.asks(Act::PatchWhere, kind.name());
-    let wanted = wanted(&headers, Return::Representation);
-    let version = if_match(&headers);
     let sought = sought(&uri);
-    to_the_end(question.clone(), async move {
-        let version = version?;
-        let service = &api.parts().service;
-        service
-            .patch_where(&question, kind, &sought, &patch, version.as_deref(), wanted)
-            .await
-    })
+    written(
+        api,
+        question,
+        (headers, Return::Representation),
+        move |api, question, wishes| async move {
+            let service = &api.parts().service;
+            service
+                .patch_where(
+                    &question,
+                    kind,
+                    &sought,
+                    &patch,
+                    wishes.version(),
+                    wishes.wanted,
+                )
+                .await
+        },
+    )
     .await
 }
 
@@ -201,12 +244,15 @@ async fn delete(
     asker: Asker,
 ) -> Replied {
     let question = asker.asks(Act::Delete, key.to_string());
-    let version = if_match(&headers);
-    to_the_end(question.clone(), async move {
-        let version = version?;
-        let service = &api.parts().service;
-        service.delete(&question, key, version.as_deref()).await
-    })
+    written(
+        api,
+        question,
+        (headers, Return::Representation),
+        move |api, question, wishes| async move {
+            let service = &api.parts().service;
+            service.delete(&question, key, wishes.version()).await
+        },
+    )
     .await
 }
 
@@ -218,15 +264,18 @@ async fn delete_where(
     asker: Asker,
 ) -> Replied {
     let question = asker.asks(Act::DeleteWhere, kind.name());
-    let version = if_match(&headers);
     let sought = sought(&uri);
-    to_the_end(question.clone(), async move {
-        let version = version?;
-        let service = &api.parts().service;
-        service
-            .delete_where(&question, kind, &sought, version.as_deref())
-            .await
-    })
+    written(
+        api,
+        question,
+        (headers, Return::Representation),
+        move |api, question, wishes| async move {
+            let service = &api.parts().service;
+            service
+                .delete_where(&question, kind, &sought, wishes.version())
+                .await
+        },
+    )
     .await
 }
 
@@ -237,15 +286,19 @@ async fn bundle(
     JsonBody(body): JsonBody,
 ) -> Replied {
     let question = asker.asks(Act::Bundle, "Bundle");
-    let wanted = wanted(&headers, Return::Minimal);
     let handling = handling(&headers);
-    to_the_end(question.clone(), async move {
-        let reads = Entries {
-            api: api.clone(),
-            handling,
-        };
-        let service = &api.parts().service;
-        service.bundle(&reads, &question, body, wanted).await
-    })
+    written(
+        api,
+        question,
+        (headers, Return::Minimal),
+        move |api, question, wishes| async move {
+            let service = &api.parts().service;
+            let reads = Entries {
+                api: api.clone(),
+                handling,
+            };
+            service.bundle(&reads, &question, body, wishes.wanted).await
+        },
+    )
     .await
 }

@@ -12,13 +12,11 @@ pub struct Address {
 }
 
 impl Address {
-    /// Of a relative URL, or of an absolute one below `here`.
-    pub fn parse(url: &str, here: &str) -> Option<Address> {
-        let below = url.strip_prefix(here);
-        let url = match below {
-            Some(rest) if rest.is_empty() || rest.starts_with(['/', '?']) => rest,
-            _ => url,
-        };
+    /// Of a relative URL, or of an absolute one below one of the bases that are `here`.
+    pub fn parse(url: &str, here: &[&str]) -> Option<Address> {
+        let below = here.iter().filter_map(|here| url.strip_prefix(here));
+        let mut below = below.filter(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
+        let url = below.next().unwrap_or(url);
         let (path, query) = url.split_once('?').unwrap_or((url, ""));
         let path = path.trim_start_matches('/').trim_end_matches('/');
         let plain = !path.contains(':') && !path.contains("..") && !path.contains("//");
@@ -87,7 +85,7 @@ mod tests {
     #[test]
     fn addresses_are_below_the_base() {
         let here = "https://here.example/fhir";
-        let of = |url: &str| Address::parse(url, here);
+        let of = |url: &str| Address::parse(url, &[here]);
         assert_eq!(
             of("Patient/1").unwrap().key().unwrap().to_string(),
             "Patient/1"

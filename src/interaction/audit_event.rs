@@ -1,9 +1,10 @@
 //! read and search of AuditEvent: a read-only projection of the audit chain in an id space of its
-//! own (SEMANTICS section 7). Foreign AuditEvents are ordinary records.
+//! own (SEMANTICS section 7). Foreign AuditEvents are ordinary records; who may audit finds them after
+//! ours.
 
 use super::{
     Answer, Question, Refusal, Service,
-    search::invalid,
+    search::{Handling, Within, invalid},
     searchset::{Bundle, Mode, links},
 };
 use crate::{
@@ -11,14 +12,17 @@ use crate::{
     fhir::{Id, Interval, Key, Kind, Resource},
     gate::{Journal, Sealed, disclose, release, seal},
     label::{Labelled, Marks},
-    policy::{Facts, Standing},
+    policy::{Case, Facts, Standing},
     scope::Actions,
-    search::plan::CURSOR,
+    search::plan::{CURSOR, Total},
     store::{
         Store, StoreError,
         audit::{AuditLog, Continuation, Found, Place, Search, event},
     },
 };
+
+/// The cursor of the page on which those of others begin.
+const OTHERS: &str = "others";
 
 impl<S: Store, J: Journal> Service<S, J> {
     /// One entry of the chain.
@@ -62,6 +66,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         log: &AuditLog,
         question: &Question,
         pairs: &[(String, String)],
+        handling: Handling,
     ) -> Result<Answer, Refusal> {
         let case = &question.case;
         let kind = audit_event()?;
@@ -70,7 +75,23 @@ impl<S: Store, J: Journal> Service<S, J> {
                 "the token's scope does not cover this search",
             ));
         }
+        // Those of others follow ours, where they are asked for by what ours are; who may not audit is
+        // answered from those of others alone, as far as they are theirs to see.
+        let within = Within::Kind(kind);
+        let place = pairs.iter().find(|(name, _)| name == CURSOR);
+        let beyond = place.is_some_and(|(_, at)| Continuation::parse(at).is_none());
+        if !may_audit(case) || beyond {
+            let is_start = |(name, value): &(String, String)| name == CURSOR && value == OTHERS;
+            let mut pairs = pairs.to_vec();
+            pairs.retain(|pair| !is_start(pair));
+            return self.search(question, &within, &pairs, handling).await;
+        }
         let (search, used) = self.audit_search(pairs)?;
+        let others = match search.client {
+            // No client of ours made them.
+            Some(_) => 0,
+            None => self.count(case, &within, &used).await?,
+        };
         let page = log.search(search).await.map_err(away)?;
         let mut released = Vec::new();
         for found in &page.entries {
@@ -85,15 +106,30 @@ impl<S: Store, J: Journal> Service<S, J> {
             );
         }
         // Who may read no entry learns no count of them either.
-        let may = page.entries.len() == released.len() && may_audit(case);
-        let total = if may { page.total } else { 0 };
+        let may = page.entries.len() == released.len();
+        let total = others + if may { page.total } else { 0 };
         let next = page.next.filter(|_| may).map(|next| next.to_string());
-        let links = links(&self.base, kind.name(), &used, next);
-        let mut bundle = Bundle::searchset(&self.base, Some(total), &links);
+        let next = next.or_else(|| (others > 0).then(|| OTHERS.to_owned()));
+        let links = links(&question.base, kind.name(), &used, next);
+        let mut bundle = Bundle::searchset(&question.base, Some(total), &links);
         for disclosure in self.disclosed(question, released).await? {
             bundle.add(&disclosure, Mode::Match);
         }
         Ok(Answer::of(200, bundle.finish()))
+    }
+
+    /// How many records a search finds.
+    async fn count(
+        &self,
+        case: &Case,
+        within: &Within,
+        pairs: &[(String, String)],
+    ) -> Result<u64, Refusal> {
+        let mut plan = self.plan(case, within, pairs, Handling::Strict)?;
+        plan.count = 0;
+        plan.total = Total::Accurate;
+        let page = self.store.search(case, self.settings, &plan, None).await?;
+        Ok(page.total.unwrap_or_default())
     }
 
     fn audit_search(
@@ -137,7 +173,7 @@ impl<S: Store, J: Journal> Service<S, J> {
     }
 }
 
-fn may_audit(case: &crate::policy::Case) -> bool {
+fn may_audit(case: &Case) -> bool {
     use crate::policy::Role;
     matches!(case.requester.role, Role::Auditor | Role::PrivacyOffice)
 }

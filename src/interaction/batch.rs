@@ -4,6 +4,7 @@
 use super::{
     Address, Answer, Question, Refusal, Service,
     bundle::{Step, Verb, steps},
+    condition::TRIES,
     patch::Patch,
     search::invalid,
     write::{Return, unreadable},
@@ -31,6 +32,9 @@ pub trait Reads: Send + Sync {
         question: &Question,
         at: &Address,
     ) -> impl Future<Output = Result<Answer, Refusal>> + Send;
+
+    /// How many entries were asked for in one: each counts as a request.
+    fn counts(&self, question: &Question, entries: usize);
 }
 
 impl<S: Store, J: Journal> Service<S, J> {
@@ -50,9 +54,17 @@ impl<S: Store, J: Journal> Service<S, J> {
         if entries > self.entries_max {
             return Err(Refusal::TooLarge);
         }
+        reads.counts(question, entries);
         match (bundle.kind().name(), bundle.root().text("type")) {
             ("Bundle", Some("transaction")) => {
-                self.transaction(reads, question, &bundle, wanted).await
+                let mut tries = 0;
+                loop {
+                    tries += 1;
+                    match self.transaction(reads, question, &bundle, wanted).await {
+                        Err(Refusal::Moved) if tries < TRIES => {}
+                        done => return done,
+                    }
+                }
             }
             ("Bundle", Some("batch")) => self.batch(reads, question, &bundle, wanted).await,
             _ => {
@@ -74,7 +86,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         wanted: Return,
     ) -> Result<Answer, Refusal> {
         let mut responses = Responses::new("batch-response");
-        for step in steps(bundle, &self.base) {
+        for step in steps(bundle, &self.bases(question)) {
             let done = match step {
                 Ok(step) => {
                     let index = step.index;
@@ -120,6 +132,7 @@ impl<S: Store, J: Journal> Service<S, J> {
             | Refusal::Invalid(_)
             | Refusal::Unprocessable(_)
             | Refusal::Conflict
+            | Refusal::Moved
             | Refusal::PreconditionFailed),
         ) = done
         {
@@ -149,9 +162,12 @@ impl<S: Store, J: Journal> Service<S, J> {
                 let condition = step.if_none_exist.as_deref();
                 self.create(question, kind, body, condition, wanted).await?
             }
-            (Verb::Put, Some(key), _) => self.update(question, key, body, if_match, wanted).await?,
+            (Verb::Put, Some(key), _) => {
+                self.update(question, key, body, &step.guard(), wanted)
+                    .await?
+            }
             (Verb::Put, None, Some((kind, pairs))) => {
-                self.update_where(question, kind, &pairs, body, if_match, wanted)
+                self.update_where(question, kind, &pairs, body, &step.guard(), wanted)
                     .await?
             }
             (Verb::Patch, Some(key), _) => {
@@ -195,7 +211,9 @@ pub(super) fn of_entry(question: &Question, step: &Step) -> Question {
             request: question.asked.request.clone(),
             interaction,
             target: target.into(),
+            from: question.asked.from,
         },
+        base: question.base.clone(),
     }
 }
 

@@ -6,10 +6,13 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-use crate::fhir::{
-    Id, Key, Kind, Node, Resource,
-    json::Limits,
-    outcome::{Issue, IssueType},
+use crate::{
+    fhir::{
+        Id, Key, Kind, Node, Resource,
+        json::Limits,
+        outcome::{Issue, IssueType},
+    },
+    store::audit::Place,
 };
 pub use reference::{Names, relative, resolve};
 use std::collections::HashMap;
@@ -46,9 +49,16 @@ pub struct Sifted {
     pub refused: Vec<Refused>,
 }
 
-/// The types that are no records: they carry others, or report what happened. AuditEvents come from
-/// the audit chain only.
-pub const NO_RECORDS: [&str; 4] = ["AuditEvent", "Bundle", "OperationOutcome", "Parameters"];
+/// The types that are no records: they carry others, or report what happened.
+pub const NO_RECORDS: [&str; 3] = ["Bundle", "OperationOutcome", "Parameters"];
+
+/// Whether an id is one of the server's own audit trail, which nobody writes (SEMANTICS section 3).
+pub fn is_trails(key: &Key) -> bool {
+    key.kind.name() == "AuditEvent" && Place::parse(key.id.as_str()).is_some()
+}
+
+/// Why such an id is not taken.
+const TRAILS: &str = "this id is one of the server's own audit trail";
 
 /// Takes a Bundle apart, entry by entry: an entry that can't be taken does not keep the others from
 /// it. What refers to a refused entry keeps referring to it: it becomes whole when that entry comes.
@@ -144,6 +154,10 @@ pub fn alone(resource: Resource) -> Result<Unpacked, (Option<Key>, Issue)> {
         let issue = Issue::at(IssueType::Required, "there is no id", format!("{kind}.id"));
         return Err((None, issue));
     };
+    if is_trails(&key) {
+        let issue = Issue::at(IssueType::BusinessRule, TRAILS, format!("{kind}.id"));
+        return Err((Some(key), issue));
+    }
     match reference::resolve(&resource, None, &Names::default(), kind.name()) {
         Err(issue) => Err((Some(key), issue)),
         Ok(_) => Ok(Unpacked {
@@ -239,11 +253,13 @@ fn record(bundle: &Resource, entry: &Node, index: usize) -> Result<Unpacked, Ref
         let text = "there is no id: neither resource.id nor a urn:uuid as fullUrl";
         return Err(fail(IssueType::Required, text, ".resource.id"));
     };
+    let kind = resource.kind();
+    let key = Key { kind, id };
+    if is_trails(&key) {
+        return Err(fail(IssueType::BusinessRule, TRAILS, ".resource.id"));
+    }
     Ok(Unpacked {
-        key: Key {
-            kind: resource.kind(),
-            id,
-        },
+        key,
         resource,
         index,
     })

@@ -4,7 +4,7 @@
 use super::{
     Answer, Question, Refusal, Service,
     patch::Patch,
-    write::{Return, in_context, intent, may_write, own_only, owns_grant},
+    write::{Guard, Return, in_context, intent, may_write, own_only, owns_grant},
 };
 use crate::{
     fhir::{
@@ -14,7 +14,7 @@ use crate::{
     gate::{Journal, Unworkable, disclose, release, rework},
     policy::{Case, Role},
     scope::Actions,
-    store::{Batch, Begin, Change, Expect, Found, Store, Written},
+    store::{Batch, Begin, Change, Expect, Found, Sought, Store, Written},
 };
 use bytes::Bytes;
 use std::collections::HashSet;
@@ -30,6 +30,16 @@ pub(crate) struct Planned {
     pub names: Vec<Key>,
     /// Whose record it is, for the audit entry.
     pub patients: Vec<Key>,
+    /// The condition on which it rests.
+    pub sought: Option<Sought>,
+}
+
+impl Planned {
+    /// The same, resting on a condition.
+    pub fn resting(mut self, sought: Sought) -> Planned {
+        self.sought = Some(sought);
+        self
+    }
 }
 
 fn whose(resource: &Resource) -> Vec<Key> {
@@ -61,6 +71,7 @@ impl<S: Store, J: Journal> Service<S, J> {
             names: local(&resource),
             patients: whose(&resource),
             known: Vec::new(),
+            sought: None,
             change: Change {
                 key,
                 resource: Some(resource),
@@ -75,14 +86,15 @@ impl<S: Store, J: Journal> Service<S, J> {
         question: &Question,
         key: Key,
         resource: Resource,
-        if_match: Option<&str>,
+        guard: &Guard,
     ) -> Result<Planned, Refusal> {
-        let (expect, known) = self.expected(question, &key, if_match).await?;
+        let (expect, known) = self.expected(question, &key, guard).await?;
         self.in_facility(&question.case, &resource).await?;
         self.names_known(&question.case, &resource).await?;
         Ok(Planned {
             names: local(&resource),
             patients: whose(&resource),
+            sought: None,
             known,
             change: Change {
                 key,
@@ -93,37 +105,41 @@ impl<S: Store, J: Journal> Service<S, J> {
     }
 
     /// What the writer saw of the record before, and what it points at; a conflict where that is less
-    /// than the whole.
+    /// than the whole. A guard is answered from what the writer sees: to `If-None-Match: *` a hidden
+    /// record is the same conflict as without it.
     async fn expected(
         &self,
         question: &Question,
         key: &Key,
-        if_match: Option<&str>,
+        guard: &Guard,
     ) -> Result<(Expect, Vec<Key>), Refusal> {
         let case = &question.case;
         // Only a provider may choose an id, about its facility; to others a taken id that they may
         // not know of is a ghost too.
         let chooses = chooses(case);
         let Some(found) = self.store.read(case, self.settings, key).await? else {
-            return match if_match {
-                Some(_) => Err(Refusal::PreconditionFailed),
-                None if chooses => Ok((Expect::Absent, Vec::new())),
-                None => Err(self.not_found(question).await),
+            return match guard.needs_one() {
+                true => Err(Refusal::PreconditionFailed),
+                false if chooses => Ok((Expect::Absent, Vec::new())),
+                false => Err(self.not_found(question).await),
             };
         };
         let Ok(shown) = release(found.sealed, case, self.settings, &found.standing) else {
-            return Err(match if_match {
-                Some(_) => Refusal::PreconditionFailed,
-                None if chooses => Refusal::Conflict,
-                None => self.not_found(question).await,
+            return Err(match guard.needs_one() {
+                true => Refusal::PreconditionFailed,
+                false if chooses => Refusal::Conflict,
+                false => self.not_found(question).await,
             });
         };
+        if *guard == Guard::Absent {
+            return Err(Refusal::PreconditionFailed);
+        }
         if shown.is_partial() {
             return Err(Refusal::Conflict);
         }
-        match if_match {
-            Some(version) if *shown.stamp().version != *version => Err(Refusal::PreconditionFailed),
-            _ => Ok((Expect::Seq(found.seq), shown.references())),
+        match guard.forbids(&shown.stamp().version) {
+            true => Err(Refusal::PreconditionFailed),
+            false => Ok((Expect::Seq(found.seq), shown.references())),
         }
     }
 
@@ -157,7 +173,7 @@ impl<S: Store, J: Journal> Service<S, J> {
                     "a patch keeps a record's type and id",
                 )]));
             }
-            let changed = self.localized(changed, key.kind.name())?;
+            let changed = self.localized(question, changed, key.kind.name())?;
             self.check(case, &changed, Actions::UPDATE)?;
             // Whose record it was decides too: a patch does not take what is another's.
             in_context(case, shown, Actions::UPDATE)?;
@@ -184,6 +200,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         Ok(Planned {
             known,
             names,
+            sought: None,
             patients: whose(&resource),
             change: Change {
                 key,
@@ -228,6 +245,7 @@ impl<S: Store, J: Journal> Service<S, J> {
                 Ok(Some(Planned {
                     known: Vec::new(),
                     names: Vec::new(),
+                    sought: None,
                     patients: whose(&reworked.resource),
                     change: Change {
                         key,
@@ -307,6 +325,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         &self,
         question: &Question,
         planned: Vec<Planned>,
+        sought: Vec<Sought>,
     ) -> Result<Vec<Written>, Refusal> {
         let patients: Vec<Key> = planned
             .iter()
@@ -314,6 +333,7 @@ impl<S: Store, J: Journal> Service<S, J> {
             .collect();
         let batch = Batch {
             changes: planned.into_iter().map(|planned| planned.change).collect(),
+            sought,
             at: self.clock.now(),
             settings: self.settings,
             fail_closed: false,
@@ -330,14 +350,15 @@ impl<S: Store, J: Journal> Service<S, J> {
     pub(crate) async fn put(
         &self,
         question: &Question,
-        planned: Planned,
+        mut planned: Planned,
         wanted: Return,
     ) -> Result<Answer, Refusal> {
         let key = planned.change.key.clone();
+        let sought = planned.sought.take().into_iter().collect();
         let planned = [(None, planned)];
         self.whole(question, &planned).await?;
         let planned = planned.into_iter().map(|(_, planned)| planned);
-        let written = self.commit(question, planned.collect()).await?;
+        let written = self.commit(question, planned.collect(), sought).await?;
         let created = written.iter().any(|written| written.created);
         self.shown(question, &key, created, wanted).await
     }
@@ -371,7 +392,7 @@ impl<S: Store, J: Journal> Service<S, J> {
             .as_ref()
             .map(|stamp| format!("/_history/{}", stamp.version));
         let version = version.unwrap_or_default();
-        answer.location = created.then(|| format!("{}/{key}{version}", self.base));
+        answer.location = created.then(|| format!("{}/{key}{version}", question.base));
         Ok(answer)
     }
 

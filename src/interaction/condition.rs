@@ -7,8 +7,12 @@ use crate::{
     gate::Journal,
     scope::Actions,
     search::plan::{ParseOptions, Plan, Total},
-    store::Store,
+    store::{Sought, Store},
 };
+
+/// How often a write is tried whose condition finds something else when it is written: the next look-up
+/// finds what came between.
+pub(crate) const TRIES: u32 = 8;
 
 impl<S: Store, J: Journal> Service<S, J> {
     /// The records that a condition names; two where there are more.
@@ -18,11 +22,29 @@ impl<S: Store, J: Journal> Service<S, J> {
         kind: Kind,
         pairs: &[(String, String)],
     ) -> Result<Vec<Key>, Refusal> {
+        Ok(self.sought(question, kind, pairs).await?.0)
+    }
+
+    /// The same, and what the write that rests on it takes along: it is made only where the condition
+    /// finds the same in its transaction ([`Refusal::Moved`] where not).
+    pub(crate) async fn sought(
+        &self,
+        question: &Question,
+        kind: Kind,
+        pairs: &[(String, String)],
+    ) -> Result<(Vec<Key>, Sought), Refusal> {
         let case = &question.case;
         let plan = self.condition(question, kind, pairs).await?;
         let page = self.store.search(case, self.settings, &plan, None).await?;
+        let keys = page.matches.iter().map(|at| at.facts().key.clone());
+        let sought = Sought {
+            case: case.clone(),
+            plan,
+            found: keys.collect(),
+        };
         let released = release_all(page.matches, case, self.settings, &page.standing);
-        Ok(released.iter().map(|found| found.key().clone()).collect())
+        let found = released.iter().map(|found| found.key().clone());
+        Ok((found.collect(), sought))
     }
 
     /// A condition as a plan: what shapes an answer does not count, and at least one filter must.

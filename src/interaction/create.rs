@@ -1,6 +1,6 @@
 //! create: <https://hl7.org/fhir/R4/http.html#create>, also on a condition.
 
-use super::{Answer, Question, Refusal, Service, change::allowed, write::Return};
+use super::{Answer, Question, Refusal, Service, change::allowed, condition::TRIES, write::Return};
 use crate::{
     fhir::{Id, Instant, Key, Kind},
     gate::Journal,
@@ -22,23 +22,32 @@ impl<S: Store, J: Journal> Service<S, J> {
         wanted: Return,
     ) -> Result<Answer, Refusal> {
         allowed(question, kind, Actions::CREATE)?;
-        let resource = self.accept(&question.case, kind, Actions::CREATE, body)?;
-        // One after the other: else two at once would find nothing and both create.
-        let _turn = match condition {
-            Some(_) => Some(self.turn.lock().await),
-            None => None,
+        let resource = self.accept(question, kind, Actions::CREATE, body)?;
+        let Some(pairs) = condition else {
+            let id = new_id(self.clock.now());
+            let planned = self.creating(question, Key { kind, id }, resource).await?;
+            return self.put(question, planned, wanted).await;
         };
-        if let Some(pairs) = condition {
-            let found = self.matches(question, kind, pairs).await?;
+        // Those of this node one after the other, so that few find out only when they write that another
+        // was first.
+        let _turn = self.turn.lock().await;
+        let mut tries = 0;
+        loop {
+            let (found, sought) = self.sought(question, kind, pairs).await?;
             match found.as_slice() {
                 [] => {}
                 [key] => return self.shown(question, key, false, wanted).await,
                 _ => return Err(Refusal::PreconditionFailed),
             }
+            let id = new_id(self.clock.now());
+            let planned = self.creating(question, Key { kind, id }, resource.clone());
+            let planned = planned.await?.resting(sought);
+            tries += 1;
+            match self.put(question, planned, wanted).await {
+                Err(Refusal::Moved) if tries < TRIES => {}
+                done => return done,
+            }
         }
-        let id = new_id(self.clock.now());
-        let planned = self.creating(question, Key { kind, id }, resource).await?;
-        self.put(question, planned, wanted).await
     }
 }
 

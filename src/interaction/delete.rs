@@ -21,7 +21,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         let Some(planned) = self.deleting(question, key, if_match).await? else {
             return Ok(Answer::of(204, ""));
         };
-        self.commit(question, vec![planned]).await?;
+        self.commit(question, vec![planned], Vec::new()).await?;
         self.nothing_left(question).await
     }
 

@@ -19,7 +19,7 @@ use crate::{
 };
 use query::Query;
 use std::collections::HashMap;
-use walk::Seen;
+use walk::{Seen, Walk};
 
 /// The most places in time that one question to the store brings.
 const CHUNK: u16 = 500;
@@ -80,7 +80,9 @@ impl<S: Store, J: Journal> Service<S, J> {
         };
         let count = usize::from(query.count);
         let keeps = |seen: &Seen| query.keeps(seen.stamp.updated, seen.until);
-        let past = |seen: &Seen| query.since.is_some_and(|since| seen.stamp.updated < since);
+        // What is older than one of before the time asked about was replaced before it, too.
+        let bound = query.since.max(query.at.map(|at| at.start));
+        let past = |seen: &Seen| bound.is_some_and(|bound| seen.stamp.updated < bound);
         let found = self
             .walk(question, key, after, |seen| {
                 let kept = seen.iter().filter(|seen| keeps(seen)).count();
@@ -139,7 +141,8 @@ impl<S: Store, J: Journal> Service<S, J> {
             until: query.at.map(|at| at.end),
         };
         let mut from = self.page_of(question, &path, &query)?;
-        let mut known: HashMap<Key, Vec<Option<Seen>>> = HashMap::new();
+        let start = from.clone();
+        let mut known: HashMap<Key, Walk> = HashMap::new();
         let mut entries: Vec<(Key, Seen)> = Vec::new();
         let mut last = None;
         let mut next = None;
@@ -156,17 +159,18 @@ impl<S: Store, J: Journal> Service<S, J> {
                     continue;
                 }
                 if !known.contains_key(key) {
-                    let seen = self.walk(question, key, None, |_| false).await?;
-                    let seen = seen.into_iter().flatten().map(Some);
-                    known.insert(key.clone(), seen.collect());
+                    // That which the page before ended with was shown: its walk can go on from there.
+                    let after = start.as_ref().and_then(|start| named(start, key));
+                    known.insert(key.clone(), Walk::from(after));
                 }
-                let is = |seen: &Option<Seen>| {
-                    seen.as_ref().is_some_and(|seen| {
-                        seen.seq == *seq && query.keeps(seen.stamp.updated, seen.until)
-                    })
+                let Some(walk) = known.get_mut(key) else {
+                    continue;
                 };
-                let versions = known.entry(key.clone()).or_default();
-                let Some(found) = versions.iter_mut().find(|seen| is(seen)) else {
+                // Whether a version counts is known once something older is seen.
+                let beyond = |seen: &[Seen]| seen.last().is_some_and(|last| last.seq < *seq);
+                self.walk_on(question, key, walk, beyond).await?;
+                let keeps = |seen: &Seen| query.keeps(seen.stamp.updated, seen.until);
+                let Some(found) = walk.peek(*seq, keeps) else {
                     continue;
                 };
                 if entries.len() == usize::from(query.count) {
@@ -174,7 +178,7 @@ impl<S: Store, J: Journal> Service<S, J> {
                     break 'pages;
                 }
                 last = Some(position(&moment));
-                entries.extend(found.take().map(|seen| (key.clone(), seen)));
+                entries.extend(walk.take(found).map(|seen| (key.clone(), seen)));
             }
             if !whole {
                 break;
@@ -209,7 +213,7 @@ impl<S: Store, J: Journal> Service<S, J> {
     ) -> Result<Answer, Refusal> {
         let asked = url("", path, &query.used);
         let next = next.map(|next| self.cursors.seal(&question.case, &asked, &next));
-        let links = links(&self.base, path, &query.used, next);
+        let links = links(&question.base, path, &query.used, next);
         let mut released = Vec::new();
         let mut places: Vec<(Key, Option<Stamp>)> = Vec::with_capacity(entries.len());
         for (key, seen) in entries {
@@ -230,43 +234,51 @@ impl<S: Store, J: Journal> Service<S, J> {
                 Some(_) => None,
                 None => records.next(),
             };
-            self.entry(&mut out, key, record, deleted.as_ref());
+            entry(&mut out, &question.base, key, record, deleted.as_ref());
         }
         out.extend_from_slice(if places.is_empty() { b"}" } else { b"]}" });
         Ok(Answer::of(200, out))
     }
+}
 
-    /// One entry. How a version came about is told as PUT or DELETE: whether there was an earlier one
-    /// is not for everyone to know.
-    fn entry(
-        &self,
-        out: &mut Vec<u8>,
-        key: &Key,
-        record: Option<Disclosed<'_>>,
-        deleted: Option<&Stamp>,
-    ) {
-        out.extend_from_slice(format!("{{\"fullUrl\":\"{}/{key}\"", self.base).as_bytes());
-        let stamp = record.map(|record| record.stamp).or(deleted);
-        if let Some(record) = record {
-            out.extend_from_slice(b",\"resource\":");
-            out.extend_from_slice(record.body);
-        }
-        let (method, status) = match record {
-            Some(_) => ("PUT", "200 OK"),
-            None => ("DELETE", "204 No Content"),
-        };
-        out.extend_from_slice(
-            format!(r#","request":{{"method":"{method}","url":"{key}"}},"response":{{"status":"{status}""#)
-                .as_bytes(),
-        );
-        if let Some(stamp) = stamp {
-            let (version, at) = (&stamp.version, time::text(stamp.updated));
-            out.extend_from_slice(
-                format!(r#","etag":"W/\"{version}\"","lastModified":"{at}""#).as_bytes(),
-            );
-        }
-        out.extend_from_slice(b"}}");
+/// One entry. How a version came about is told as PUT or DELETE: whether there was an earlier one
+/// is not for everyone to know.
+fn entry(
+    out: &mut Vec<u8>,
+    base: &str,
+    key: &Key,
+    record: Option<Disclosed<'_>>,
+    deleted: Option<&Stamp>,
+) {
+    out.extend_from_slice(format!("{{\"fullUrl\":\"{}/{key}\"", base).as_bytes());
+    let stamp = record.map(|record| record.stamp).or(deleted);
+    if let Some(record) = record {
+        out.extend_from_slice(b",\"resource\":");
+        out.extend_from_slice(record.body);
     }
+    let (method, status) = match record {
+        Some(_) => ("PUT", "200 OK"),
+        None => ("DELETE", "204 No Content"),
+    };
+    out.extend_from_slice(
+        format!(
+            r#","request":{{"method":"{method}","url":"{key}"}},"response":{{"status":"{status}""#
+        )
+        .as_bytes(),
+    );
+    if let Some(stamp) = stamp {
+        let (version, at) = (&stamp.version, time::text(stamp.updated));
+        out.extend_from_slice(
+            format!(r#","etag":"W/\"{version}\"","lastModified":"{at}""#).as_bytes(),
+        );
+    }
+    out.extend_from_slice(b"}}");
+}
+
+/// The version of this record that a position names.
+fn named<'p>(position: &'p Position, key: &Key) -> Option<&'p str> {
+    let (id, version) = position.id.split_once('/')?;
+    (position.kind == key.kind.number() && id == key.id.as_str()).then_some(version)
 }
 
 fn position(moment: &Moment) -> Position {

@@ -34,6 +34,7 @@ use crate::{
 };
 use bytes::Bytes;
 use cursor::CursorKey;
+use std::sync::Arc;
 
 /// What interactions work with. Small parts by name; there is no state of everything.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ pub struct Service<S, J> {
     pub settings: Settings,
     /// Now.
     pub clock: Clock,
-    /// The FHIR base, without a trailing slash.
+    /// The FHIR base that clients know, without a trailing slash: what is below it is ours.
     pub base: Box<str>,
     /// Signs the cursors of pages.
     pub cursors: CursorKey,
@@ -71,6 +72,9 @@ pub struct Question {
     pub case: Case,
     /// What was asked, for the audit entry.
     pub asked: Asked,
+    /// The FHIR base by which the question reached us, without a trailing slash: answers' links begin
+    /// with it.
+    pub base: Arc<str>,
 }
 
 /// An answer with a body that may go.

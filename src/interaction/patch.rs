@@ -53,9 +53,10 @@ fn refused(error: &PatchError) -> Refusal {
         }
         PatchError::Operations | PatchError::Size { .. } => Refusal::TooLarge,
         PatchError::Hidden { .. } => Refusal::Conflict,
-        PatchError::Missing { .. } | PatchError::Test { .. } | PatchError::Resource(_) => {
-            Refusal::Unprocessable(issue(IssueType::BusinessRule))
-        }
+        PatchError::Unfit { .. }
+        | PatchError::Missing { .. }
+        | PatchError::Test { .. }
+        | PatchError::Resource(_) => Refusal::Unprocessable(issue(IssueType::BusinessRule)),
     }
 }
 

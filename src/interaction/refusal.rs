@@ -22,6 +22,8 @@ pub enum Refusal {
     Unprocessable(Vec<Issue>),
     /// 409, fixed text.
     Conflict,
+    /// 409: what a condition found was changed meanwhile, again and again.
+    Moved,
     /// 412.
     PreconditionFailed,
     /// 413: deeper, or with more values or entries, than the limits allow.
@@ -62,7 +64,7 @@ impl Refusal {
             Refusal::Forbidden(_) => 403,
             Refusal::Invalid(_) => 400,
             Refusal::Unprocessable(_) => 422,
-            Refusal::Conflict => 409,
+            Refusal::Conflict | Refusal::Moved => 409,
             Refusal::PreconditionFailed => 412,
             Refusal::TooLarge => 413,
             Refusal::NotAllowed => 405,
@@ -79,7 +81,7 @@ impl Refusal {
             Refusal::Gone => one(IssueType::Deleted, GONE),
             Refusal::Forbidden(text) => one(IssueType::Forbidden, text),
             Refusal::Invalid(issues) | Refusal::Unprocessable(issues) => issues.clone(),
-            Refusal::Conflict => one(IssueType::Conflict, CONFLICT),
+            Refusal::Conflict | Refusal::Moved => one(IssueType::Conflict, CONFLICT),
             Refusal::PreconditionFailed => one(IssueType::Conflict, PRECONDITION),
             Refusal::TooLarge => one(IssueType::TooLong, TOO_LARGE),
             Refusal::NotAllowed => one(IssueType::NotSupported, NOT_ALLOWED),
@@ -133,6 +135,7 @@ impl From<WriteError> for Refusal {
         match error {
             WriteError::Store(error) => Refusal::Store(error),
             WriteError::Raced(_) => Refusal::Conflict,
+            WriteError::Moved => Refusal::Moved,
             WriteError::Consent(_, refusal) => Refusal::Unprocessable(
                 refusal
                     .0

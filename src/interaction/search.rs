@@ -88,13 +88,13 @@ impl<S: Store, J: Journal> Service<S, J> {
             .await?;
         let next = page.next.as_ref();
         let next = next.map(|next| self.cursors.seal(case, &query, next));
-        let links = links(&self.base, &path, &plan.used, next);
+        let links = links(&question.base, &path, &plan.used, next);
         let (of_matches, of_others) = trims(&plan);
         let matches = release_all(page.matches, case, self.settings, &page.standing);
         let matches = trimmed(matches, of_matches.as_ref());
         let included = release_all(page.included, case, self.settings, &page.standing);
         let included = trimmed(included, of_others.as_ref());
-        let mut bundle = Bundle::searchset(&self.base, page.total, &links);
+        let mut bundle = Bundle::searchset(&question.base, page.total, &links);
         for disclosure in self.disclosed(question, matches).await? {
             bundle.add(&disclosure, Mode::Match);
         }
@@ -143,7 +143,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         }
     }
 
-    fn plan(
+    pub(super) fn plan(
         &self,
         case: &Case,
         within: &Within,
@@ -210,9 +210,32 @@ impl<S: Store, J: Journal> Service<S, J> {
         let Some(kind) = Kind::named(kind) else {
             return Ok(None);
         };
+        let found = self.named_definition(case, kind, name).await?;
+        let stored = found.as_ref().and_then(Released::definition);
         let (url, version) = match name.split_once('|') {
             Some((url, version)) => (url, Some(version)),
             None => (&**name, None),
+        };
+        // What comes with the program, where it is not stored: ours, and R4's own.
+        let ours = || {
+            let own = own(kind.name(), url)
+                .filter(|own| version.is_none_or(|version| own.text("version") == Some(version)));
+            own.as_ref().and_then(Definition::of_ours)
+        };
+        Ok(stored.or_else(ours).or_else(|| shipped(need)))
+    }
+
+    /// The definition of a canonical name (`url` or `url|version`) that is stored here and that the
+    /// requester may read.
+    pub(crate) async fn named_definition(
+        &self,
+        case: &Case,
+        kind: Kind,
+        name: &str,
+    ) -> Result<Option<Released>, Refusal> {
+        let (url, version) = match name.split_once('|') {
+            Some((url, version)) => (url, Some(version)),
+            None => (name, None),
         };
         let escape = |text: &str| {
             let mut out = String::new();
@@ -236,14 +259,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         let plan = Plan::parse(Some(kind), &pairs, options).map_err(Refusal::Invalid)?;
         let page = self.store.search(case, self.settings, &plan, None).await?;
         let found = release_all(page.matches, case, self.settings, &page.standing);
-        let stored = found.first().and_then(Released::definition);
-        // What comes with the program, where it is not stored: ours, and R4's own.
-        let ours = || {
-            let own = own(kind.name(), url)
-                .filter(|own| version.is_none_or(|version| own.text("version") == Some(version)));
-            own.as_ref().and_then(Definition::of_ours)
-        };
-        Ok(stored.or_else(ours).or_else(|| shipped(need)))
+        Ok(found.into_iter().next())
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     change::{Planned, allowed, done},
     create::new_id,
     update::new_place,
-    write::Return,
+    write::{Guard, Return},
 };
 use crate::{
     fhir::{
@@ -19,7 +19,7 @@ use crate::{
     gate::{Journal, disclose, release},
     scope::Actions,
     search::{self, matching::Subject},
-    store::Store,
+    store::{Sought, Store},
 };
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
@@ -64,7 +64,7 @@ impl<S: Store, J: Journal> Service<S, J> {
     ) -> Result<Answer, Refusal> {
         let mut issues = Vec::new();
         let mut all: Vec<Step> = Vec::new();
-        for step in steps(bundle, &self.base) {
+        for step in steps(bundle, &self.bases(question)) {
             match step {
                 Ok(step) => all.push(step),
                 Err((_, issue)) => issues.push(issue),
@@ -85,7 +85,7 @@ impl<S: Store, J: Journal> Service<S, J> {
             true => Some(self.turn.lock().await),
             false => None,
         };
-        let places = self.places(question, &all).await?;
+        let (places, sought) = self.places(question, &all).await?;
         self.name(question, &mut all, &places).await?;
         let mut planned: Vec<(Option<usize>, Planned)> = Vec::with_capacity(all.len());
         for (step, place) in all.iter_mut().zip(&places) {
@@ -97,7 +97,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         }
         self.whole(question, &planned).await?;
         let changes = planned.into_iter().map(|(_, planned)| planned).collect();
-        let written = self.commit(question, changes).await?;
+        let written = self.commit(question, changes, sought).await?;
         let created: HashMap<Key, bool> = written
             .into_iter()
             .map(|written| (written.key, written.created))
@@ -120,8 +120,14 @@ impl<S: Store, J: Journal> Service<S, J> {
         Ok(Answer::of(200, responses.finish()))
     }
 
-    /// Where each entry's record is, conditions looked up. No two entries may write the same one.
-    async fn places(&self, question: &Question, all: &[Step]) -> Result<Vec<Place>, Refusal> {
+    /// Where each entry's record is, conditions looked up, and what those of creates and updates found.
+    /// No two entries may write the same record.
+    async fn places(
+        &self,
+        question: &Question,
+        all: &[Step],
+    ) -> Result<(Vec<Place>, Vec<Sought>), Refusal> {
+        let mut sought = Vec::new();
         let mut order: Vec<usize> = (0..all.len()).collect();
         // Deletions first: what they take away meets no condition of the others.
         order.sort_by_key(|at| all.get(*at).map(|step| step.verb != Verb::Delete));
@@ -130,7 +136,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         let mut taken: HashMap<Key, usize> = HashMap::with_capacity(all.len());
         for at in order {
             let Some(step) = all.get(at) else { continue };
-            let found = self.place(question, step, &deleted).await;
+            let found = self.place(question, step, &deleted, &mut sought).await;
             let place = found.map_err(|refusal| refusal.at_entry(step.index))?;
             if let Some(key) = place.writes() {
                 if let Some(first) = taken.insert(key.clone(), step.index) {
@@ -149,7 +155,7 @@ impl<S: Store, J: Journal> Service<S, J> {
                 *slot = place;
             }
         }
-        Ok(places)
+        Ok((places, sought))
     }
 
     async fn place(
@@ -157,6 +163,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         question: &Question,
         step: &Step,
         deleted: &HashSet<Key>,
+        sought: &mut Vec<Sought>,
     ) -> Result<Place, Refusal> {
         let fresh = |kind| {
             Place::New(Key {
@@ -176,19 +183,21 @@ impl<S: Store, J: Journal> Service<S, J> {
             (None, Some(kind), None) => return Ok(fresh(kind)),
             (None, None, _) => return Err(Refusal::NotAllowed),
         };
-        let mut found = self.matches(question, kind, &pairs).await?;
+        let (mut found, condition) = self.sought(question, kind, &pairs).await?;
+        if matches!(step.verb, Verb::Post | Verb::Put) {
+            sought.push(condition);
+        }
         found.retain(|key| !deleted.contains(key));
         let own = step.resource.as_ref().and_then(Resource::id).cloned();
         match (step.verb, found.as_slice()) {
             (_, [_, _, ..]) => Err(Refusal::PreconditionFailed),
             (Verb::Post, [key]) => Ok(Place::There(key.clone())),
             (Verb::Post, []) => Ok(fresh(kind)),
-            (Verb::Put, []) => Ok(
-                match new_place(question, kind, own, step.if_match.as_deref())? {
-                    (key, true) => Place::New(key),
-                    (key, false) => Place::Write(key),
-                },
-            ),
+            (Verb::Put, []) => Ok(match new_place(question, kind, own, &step.guard())? {
+                (key, true) => Place::New(key),
+                (key, false) => Place::Write(key),
+            }),
+            (Verb::Put, [_]) if step.guard() == Guard::Absent => Err(Refusal::PreconditionFailed),
             (Verb::Put, [key]) if own.is_some_and(|own| own != key.id) => Err(
                 super::search::invalid("the resource's id is not that of the one match"),
             ),
@@ -261,7 +270,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         all: &[Step],
         places: &[Place],
     ) -> Result<Key, Refusal> {
-        let address = super::Address::parse(text, &self.base);
+        let address = super::Address::parse(text, &self.bases(question));
         let Some((kind, pairs)) = address.and_then(|address| address.condition()) else {
             return Err(Refusal::PreconditionFailed);
         };
@@ -302,7 +311,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         place: &Place,
     ) -> Result<Option<Planned>, Refusal> {
         let case = &question.case;
-        let if_match = step.if_match.as_deref();
+        let (if_match, guard) = (step.if_match.as_deref(), step.guard());
         let (key, new) = match place {
             Place::Write(key) => (key.clone(), false),
             Place::New(key) => (key.clone(), true),
@@ -322,7 +331,7 @@ impl<S: Store, J: Journal> Service<S, J> {
             (_, None) => return Ok(None),
         };
         let place = format!("Bundle.entry[{}].resource", step.index);
-        let resource = self.localized(resource, &place)?;
+        let resource = self.localized(question, resource, &place)?;
         let action = match step.verb {
             Verb::Post => Actions::CREATE,
             _ => Actions::UPDATE,
@@ -331,7 +340,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         match new {
             true => self.creating(question, key, resource).await.map(Some),
             false => self
-                .updating(question, key, resource, if_match)
+                .updating(question, key, resource, &guard)
                 .await
                 .map(Some),
         }

@@ -3,9 +3,10 @@
 use super::{
     Answer, Question, Refusal, Service,
     change::{allowed, chooses},
+    condition::TRIES,
     create::new_id,
     search::invalid,
-    write::Return,
+    write::{Guard, Return},
 };
 use crate::{
     fhir::{Key, Kind},
@@ -24,15 +25,15 @@ impl<S: Store, J: Journal> Service<S, J> {
         question: &Question,
         key: Key,
         body: Bytes,
-        if_match: Option<&str>,
+        guard: &Guard,
         wanted: Return,
     ) -> Result<Answer, Refusal> {
         allowed(question, key.kind, Actions::UPDATE)?;
-        let resource = self.accept(&question.case, key.kind, Actions::UPDATE, body)?;
+        let resource = self.accept(question, key.kind, Actions::UPDATE, body)?;
         if resource.id() != Some(&key.id) {
             return Err(invalid("the resource's id is not the id of the URL"));
         }
-        let planned = self.updating(question, key, resource, if_match).await?;
+        let planned = self.updating(question, key, resource, guard).await?;
         self.put(question, planned, wanted).await
     }
 
@@ -43,27 +44,35 @@ impl<S: Store, J: Journal> Service<S, J> {
         kind: Kind,
         condition: &[(String, String)],
         body: Bytes,
-        if_match: Option<&str>,
+        guard: &Guard,
         wanted: Return,
     ) -> Result<Answer, Refusal> {
         allowed(question, kind, Actions::UPDATE)?;
-        let resource = self.accept(&question.case, kind, Actions::UPDATE, body)?;
+        let resource = self.accept(question, kind, Actions::UPDATE, body)?;
         let _turn = self.turn.lock().await;
-        let found = self.matches(question, kind, condition).await?;
-        let own = resource.id().cloned();
-        let planned = match found.as_slice() {
-            [] => match new_place(question, kind, own, if_match)? {
-                (key, true) => self.creating(question, key, resource).await?,
-                (key, false) => self.updating(question, key, resource, None).await?,
-            },
-            [key] if own.is_none_or(|own| own == key.id) => {
-                let key = key.clone();
-                self.updating(question, key, resource, if_match).await?
+        let mut tries = 0;
+        loop {
+            let (found, sought) = self.sought(question, kind, condition).await?;
+            let (own, resource) = (resource.id().cloned(), resource.clone());
+            let planned = match found.as_slice() {
+                [] => match new_place(question, kind, own, guard)? {
+                    (key, true) => self.creating(question, key, resource).await?,
+                    (key, false) => self.updating(question, key, resource, guard).await?,
+                },
+                [key] if *guard != Guard::Absent && own.is_none_or(|own| own == key.id) => {
+                    let key = key.clone();
+                    self.updating(question, key, resource, guard).await?
+                }
+                [_] if *guard == Guard::Absent => return Err(Refusal::PreconditionFailed),
+                [_] => return Err(invalid("the resource's id is not that of the one match")),
+                _ => return Err(Refusal::PreconditionFailed),
+            };
+            tries += 1;
+            match self.put(question, planned.resting(sought), wanted).await {
+                Err(Refusal::Moved) if tries < TRIES => {}
+                done => return done,
             }
-            [_] => return Err(invalid("the resource's id is not that of the one match")),
-            _ => return Err(Refusal::PreconditionFailed),
-        };
-        self.put(question, planned, wanted).await
+        }
     }
 }
 
@@ -73,9 +82,9 @@ pub(super) fn new_place(
     question: &Question,
     kind: Kind,
     own: Option<crate::fhir::Id>,
-    if_match: Option<&str>,
+    guard: &Guard,
 ) -> Result<(Key, bool), Refusal> {
-    if if_match.is_some() {
+    if guard.needs_one() {
         return Err(Refusal::PreconditionFailed);
     }
     match own {

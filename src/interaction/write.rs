@@ -173,7 +173,7 @@ impl<S: Store, J: Journal> Service<S, J> {
     /// Reads and checks a resource that someone wants to write.
     pub(crate) fn accept(
         &self,
-        case: &Case,
+        question: &Question,
         kind: Kind,
         action: Actions,
         body: Bytes,
@@ -186,17 +186,34 @@ impl<S: Store, J: Journal> Service<S, J> {
                 "resourceType",
             )]));
         }
-        let resource = self.localized(resource, kind.name())?;
-        self.check(case, &resource, action)?;
+        let resource = self.localized(question, resource, kind.name())?;
+        self.check(&question.case, &resource, action)?;
         Ok(resource)
     }
 
     /// With its references to records of this server in the one form that everything reads.
-    pub(crate) fn localized(&self, resource: Resource, place: &str) -> Result<Resource, Refusal> {
-        match bundle::relative(&resource, &self.base, place) {
-            Ok(rewritten) => Ok(rewritten.unwrap_or(resource)),
-            Err(issue) => Err(Refusal::Invalid(vec![issue])),
+    pub(crate) fn localized(
+        &self,
+        question: &Question,
+        mut resource: Resource,
+        place: &str,
+    ) -> Result<Resource, Refusal> {
+        for here in self.bases(question) {
+            match bundle::relative(&resource, here, place) {
+                Ok(rewritten) => resource = rewritten.unwrap_or(resource),
+                Err(issue) => return Err(Refusal::Invalid(vec![issue])),
+            }
         }
+        Ok(resource)
+    }
+
+    /// The bases whose URLs are ours: the known one, and that by which the question reached us.
+    pub(crate) fn bases<'a>(&'a self, question: &'a Question) -> Vec<&'a str> {
+        let mut bases = vec![&*self.base];
+        if *question.base != *self.base {
+            bases.push(&question.base);
+        }
+        bases
     }
 
     /// Structure, own content, and for a Consent whether it can be honoured exactly.
@@ -226,6 +243,49 @@ impl<S: Store, J: Journal> Service<S, J> {
             ));
         }
         Ok(())
+    }
+}
+
+/// What must hold of a record for it to be replaced.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Guard {
+    /// Nothing more.
+    #[default]
+    Open,
+    /// It is in this version (`If-Match`).
+    Is(Box<str>),
+    /// It is not in this version (`If-None-Match`).
+    IsNot(Box<str>),
+    /// There is none (`If-None-Match: *`): create only.
+    Absent,
+}
+
+impl Guard {
+    /// Of the values of both headers, or of `ifMatch` and `ifNoneMatch`; `None` where they can't be read,
+    /// or where both are there.
+    pub fn parse(is: Option<&str>, is_not: Option<&str>) -> Option<Guard> {
+        match (is, is_not.map(str::trim)) {
+            (None, None) => Some(Guard::Open),
+            (Some(tag), None) => Some(Guard::Is(bundle::version(tag)?.into())),
+            (None, Some("*")) => Some(Guard::Absent),
+            (None, Some(tag)) => Some(Guard::IsNot(bundle::version(tag)?.into())),
+            (Some(_), Some(_)) => None,
+        }
+    }
+
+    /// Whether a record in this version may not be replaced.
+    pub(crate) fn forbids(&self, version: &str) -> bool {
+        match self {
+            Guard::Open => false,
+            Guard::Is(wanted) => **wanted != *version,
+            Guard::IsNot(other) => **other == *version,
+            Guard::Absent => true,
+        }
+    }
+
+    /// Whether a record must be there.
+    pub(crate) fn needs_one(&self) -> bool {
+        matches!(self, Guard::Is(_))
     }
 }
 

@@ -65,7 +65,7 @@ impl<S: Store, J: Journal> Service<S, J> {
             .await?;
         let next = page.next.as_ref();
         let next = next.map(|next| self.cursors.seal(case, &query, next));
-        let links = links(&self.base, &path, &used, next);
+        let links = links(&question.base, &path, &used, next);
         let own = release_all(page.matches, case, self.settings, &page.standing);
         let named: Vec<Key> = {
             let mut named: Vec<Key> = own
@@ -78,7 +78,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         };
         let others = self.store.named(case, self.settings, &named).await?;
         let others = release_all(others.matches, case, self.settings, &others.standing);
-        let mut bundle = Bundle::searchset(&self.base, None, &links);
+        let mut bundle = Bundle::searchset(&question.base, None, &links);
         for disclosure in self.disclosed(question, own).await? {
             bundle.add(&disclosure, Mode::Match);
         }

@@ -16,7 +16,7 @@ use crate::{
         search::invalid,
         write::{may_write, unreadable},
     },
-    profile::{CheckLimits, Depth, PROFILES, examine},
+    profile::{CheckLimits, Depth, PROFILES, Profiles, examine},
     scope::Actions,
     store::Store,
 };
@@ -146,9 +146,10 @@ impl<S: Store, J: Journal> Service<S, J> {
                 "the token's scope does not cover this validation",
             ));
         }
+        let known = self.profiles(question, asked).await?;
         let profile = match &asked.profile {
             None => None,
-            Some(url) => Some(PROFILES.find(url).ok_or_else(unknown)?),
+            Some(url) => Some(known.find(url).ok_or_else(unknown)?),
         };
         let stored = match instance {
             None => {
@@ -174,7 +175,7 @@ impl<S: Store, J: Journal> Service<S, J> {
                 }
                 let body = stored.unwrap_or_default();
                 let resource = Resource::parse(body, self.limits).map_err(unreadable)?;
-                issues = examine(&resource, profile, limits);
+                issues = examine(&resource, &known, profile, limits);
             }
             (Some(Mode::Profile), ..) => {
                 return Err(invalid("mode profile takes an id and no resource"));
@@ -184,7 +185,7 @@ impl<S: Store, J: Journal> Service<S, J> {
                 Err(error) => issues.push(Issue::new(IssueType::Structure, error.to_string())),
                 Ok(resource) => {
                     issues = identity(&resource, kind, instance, mode);
-                    issues.extend(examine(&resource, profile, limits));
+                    issues.extend(examine(&resource, &known, profile, limits));
                     self.writable(question, &resource, mode, &mut issues);
                 }
             },
@@ -200,6 +201,42 @@ impl<S: Store, J: Journal> Service<S, J> {
             issues.push(Issue::new(IssueType::Informational, text));
         }
         Ok(Answer::of(200, outcome(&issues)))
+    }
+
+    /// The shipped profiles, and those stored here that the caller may read and that are asked for or
+    /// claimed, with what they derive from.
+    async fn profiles(&self, question: &Question, asked: &Asked) -> Result<Profiles, Refusal> {
+        let mut wanted: Vec<String> = asked.profile.iter().cloned().collect();
+        let resource = asked.resource.as_ref();
+        if let Some(Ok(resource)) = resource.map(|text| json::parse(text, self.limits)) {
+            let claims = resource.at(&["meta", "profile"]).map(Node::items);
+            let claims = claims.unwrap_or_default().iter().filter_map(Node::str);
+            wanted.extend(claims.map(str::to_owned));
+        }
+        let mut seen: Vec<String> = Vec::new();
+        let mut texts: Vec<String> = Vec::new();
+        while let Some(url) = wanted.pop() {
+            let plain = url.split('|').next().unwrap_or_default().to_owned();
+            if seen.len() >= STORED || seen.contains(&plain) || PROFILES.find(&url).is_some() {
+                continue;
+            }
+            seen.push(plain);
+            let Some(kind) = Kind::named("StructureDefinition") else {
+                continue;
+            };
+            let Some(released) = self.named_definition(&question.case, kind, &url).await? else {
+                continue;
+            };
+            for disclosure in self.disclosed(question, vec![released]).await? {
+                for record in disclosure.entries() {
+                    let base = json::parse(record.body, self.limits).ok();
+                    let base = base.as_ref().and_then(|root| root.text("baseDefinition"));
+                    wanted.extend(base.map(str::to_owned));
+                    texts.push(String::from_utf8_lossy(record.body).into_owned());
+                }
+            }
+        }
+        Ok(Profiles::beside_shipped(texts.iter().map(String::as_str)).0)
     }
 
     /// The record of the URL as the caller sees it. One that is hidden and one that never was are 404,
@@ -248,7 +285,7 @@ impl<S: Store, J: Journal> Service<S, J> {
             return;
         }
         let checked = self
-            .localized(resource.clone(), resource.kind().name())
+            .localized(question, resource.clone(), resource.kind().name())
             .and_then(|resource| self.check(&question.case, &resource, action));
         if let Err(refusal) = checked {
             tell(refusal, issues);
@@ -285,6 +322,9 @@ fn tell(refusal: Refusal, issues: &mut Vec<Issue>) {
         _ => {}
     }
 }
+
+/// Most stored profiles that one question looks up.
+const STORED: usize = 16;
 
 fn unknown() -> Refusal {
     Refusal::Invalid(vec![Issue::new(

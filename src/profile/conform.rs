@@ -176,16 +176,29 @@ impl<'p> Conform<'p> {
         let plain = rule.name.strip_suffix("[x]").unwrap_or(&rule.name);
         let mut counts = vec![0_usize; rule.slices.len()];
         let mut unsure = false;
+        let slicing = rule.slicing.as_ref();
+        let (ordered, at_end) = slicing.map_or((false, false), |all| (all.ordered, all.at_end));
+        let (mut furthest, mut others) = (0, false);
         for item in items {
             let member = at.name(item.name);
             let listed = item.number.map(|number| member.item(number));
             let place = listed.as_ref().unwrap_or(&member);
             let mut taken = false;
-            for (slice, count) in rule.slices.iter().zip(&mut counts) {
+            for (number, (slice, count)) in rule.slices.iter().zip(&mut counts).enumerate() {
                 match self.belongs(*item, rule, slice) {
                     Some(true) => {
                         *count += 1;
                         taken = true;
+                        // Where an item before it can't be told, neither can the order.
+                        if ordered && !unsure && number < furthest {
+                            let text = "stands after a slice that the profile has after it";
+                            self.say(IssueType::Structure, text, place);
+                        }
+                        if at_end && !unsure && others {
+                            let text = "stands after items of no slice, which come at the end";
+                            self.say(IssueType::Structure, text, place);
+                        }
+                        furthest = furthest.max(number);
                         self.value(*item, slice, kind_of(holder, *item), place);
                         break;
                     }
@@ -193,7 +206,8 @@ impl<'p> Conform<'p> {
                     None => unsure = true,
                 }
             }
-            let closed = rule.slicing.as_ref().is_some_and(|slicing| slicing.closed);
+            others |= !taken;
+            let closed = slicing.is_some_and(|slicing| slicing.closed);
             if !taken && closed && !unsure {
                 let text = "is of none of the slices that the profile allows";
                 self.say(IssueType::Structure, text, place);

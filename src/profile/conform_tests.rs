@@ -309,7 +309,7 @@ fn profiles_that_a_resource_claims_are_checked_too() {
             remarks: true,
             ..CheckLimits::default()
         };
-        examine(&resource, None, limits)
+        examine(&resource, &PROFILES, None, limits)
     };
     let claimed = of("http://hl7.org/fhir/StructureDefinition/vitalsigns");
     assert!(claimed.iter().any(Issue::is_error), "{claimed:?}");
@@ -346,4 +346,52 @@ fn constraints_of_a_profile_are_held() {
         ]
     );
     assert_eq!(told(r#","valueQuantity":{"value":2,"unit":"x"}"#), [four]);
+}
+
+#[test]
+fn slices_stand_in_their_order_where_the_profile_says_so() {
+    let lists = |slicing: &str| {
+        let slice = |name: &str| {
+            format!(
+                r#"{{"id":"Patient.telecom:{name}","sliceName":"{name}"}},{{"id":"Patient.telecom:{name}.system","fixedCode":"{name}"}}"#
+            )
+        };
+        profile(
+            "Patient",
+            &format!(
+                r#"{{"id":"Patient.telecom","slicing":{{"discriminator":[{{"type":"value","path":"system"}}],{slicing}}}}},{},{}"#,
+                slice("phone"),
+                slice("email")
+            ),
+        )
+    };
+    let patient = |systems: &[&str]| {
+        let all: Vec<String> = systems
+            .iter()
+            .map(|system| format!(r#"{{"system":"{system}","value":"1"}}"#))
+            .collect();
+        format!(
+            r#"{{"resourceType":"Patient","telecom":[{}]}}"#,
+            all.join(",")
+        )
+    };
+    let ordered = lists(r#""ordered":true,"rules":"open""#);
+    let free = lists(r#""ordered":false,"rules":"open""#);
+    let at_end = lists(r#""rules":"openAtEnd""#);
+    let well = ["phone", "sms", "phone", "email", "email"];
+    assert_eq!(told(&ordered, "http://x/p", &patient(&well)), NONE);
+    let turned = patient(&["email", "phone"]);
+    assert_eq!(told(&free, "http://x/p", &turned), NONE);
+    assert_eq!(
+        told(&ordered, "http://x/p", &turned),
+        ["Patient.telecom[1]: stands after a slice that the profile has after it"]
+    );
+    assert_eq!(
+        told(&at_end, "http://x/p", &patient(&["email", "phone", "sms"])),
+        NONE
+    );
+    assert_eq!(
+        told(&at_end, "http://x/p", &patient(&["sms", "phone"])),
+        ["Patient.telecom[1]: stands after items of no slice, which come at the end"]
+    );
 }

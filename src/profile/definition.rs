@@ -68,6 +68,10 @@ pub(super) struct Constraint {
 pub(super) struct Slicing {
     pub(super) discriminators: Vec<(Discriminator, Box<str>)>,
     pub(super) closed: bool,
+    /// Items of slices stand in the order of the slices.
+    pub(super) ordered: bool,
+    /// Items of no slice come after those of slices.
+    pub(super) at_end: bool,
 }
 
 /// <https://hl7.org/fhir/R4/valueset-discriminator-type.html>
@@ -207,6 +211,8 @@ impl Rule {
             self.slicing = Some(Slicing {
                 discriminators: told.iter().map(discriminator).collect::<Result<_, _>>()?,
                 closed: slicing.text("rules") == Some("closed"),
+                ordered: slicing.get("ordered").and_then(Node::bool) == Some(true),
+                at_end: slicing.text("rules") == Some("openAtEnd"),
             });
         }
         Ok(())

@@ -22,9 +22,10 @@ use crate::fhir::{
 };
 use place::At;
 
-/// All problems and remarks, with those of a profile and of the profiles that the resource claims.
+/// All problems and remarks, with those, among the profiles that are `known`, of a profile and of the profiles that the resource claims.
 pub fn examine(
     resource: &Resource,
+    known: &Profiles,
     profile: Option<&Definition>,
     limits: CheckLimits,
 ) -> Vec<Issue> {
@@ -34,9 +35,9 @@ pub fn examine(
     let claims = claims.map(Node::items).unwrap_or_default();
     let mut profiles: Vec<&Definition> = profile.into_iter().collect();
     for (number, claim) in claims.iter().enumerate() {
-        match claim.str().map(|url| PROFILES.find(url)) {
-            Some(Some(known)) if profiles.iter().all(|has| has.url != known.url) => {
-                profiles.push(known);
+        match claim.str().map(|url| known.find(url)) {
+            Some(Some(claimed)) if profiles.iter().all(|has| has.url != claimed.url) => {
+                profiles.push(claimed);
             }
             Some(None) => {
                 let place = format!("{}.meta.profile[{number}]", at.words());
@@ -53,7 +54,7 @@ pub fn examine(
             continue;
         }
         issues.extend(conform::conform(
-            &PROFILES,
+            known,
             profile,
             (resource.root(), resource.root()),
             &at,

@@ -54,6 +54,8 @@ pub static PROFILES: LazyLock<Profiles> = LazyLock::new(|| {
 /// Profiles by their canonical URL.
 #[derive(Debug, Default)]
 pub struct Profiles {
+    /// Those that come first.
+    under: Option<&'static Profiles>,
     by_url: HashMap<Box<str>, Definition>,
     codes: HashMap<Box<str>, Vec<Codes>>,
 }
@@ -89,7 +91,25 @@ impl Profiles {
     pub fn read<'t>(
         texts: impl IntoIterator<Item = &'t str>,
     ) -> (Profiles, Vec<(Box<str>, DefinitionError)>) {
-        let mut profiles = Profiles::default();
+        Profiles::default().with(texts)
+    }
+
+    /// Further definitions beside the shipped ones, which nothing takes the place of.
+    pub fn beside_shipped<'t>(
+        texts: impl IntoIterator<Item = &'t str>,
+    ) -> (Profiles, Vec<(Box<str>, DefinitionError)>) {
+        let profiles = Profiles {
+            under: Some(&PROFILES),
+            ..Profiles::default()
+        };
+        profiles.with(texts)
+    }
+
+    fn with<'t>(
+        self,
+        texts: impl IntoIterator<Item = &'t str>,
+    ) -> (Profiles, Vec<(Box<str>, DefinitionError)>) {
+        let mut profiles = self;
         let parsed = texts
             .into_iter()
             .filter_map(|text| parse(text.as_bytes(), Limits::default()).ok());
@@ -108,7 +128,7 @@ impl Profiles {
                 now.append(&mut later);
             }
             for node in &now {
-                let base = profiles.by_url.get(&*named(node, "baseDefinition"));
+                let base = profiles.find(&named(node, "baseDefinition"));
                 match Definition::read(node, base) {
                     Ok(definition) => {
                         profiles.by_url.insert(definition.url.clone(), definition);
@@ -152,6 +172,9 @@ impl Profiles {
 
     /// The profile of a canonical URL, with or without `|version`.
     pub fn find(&self, canonical: &str) -> Option<&Definition> {
+        if let Some(first) = self.under.and_then(|under| under.find(canonical)) {
+            return Some(first);
+        }
         let (url, version) = match canonical.split_once('|') {
             Some((url, version)) => (url, Some(version)),
             None => (canonical, None),
@@ -175,6 +198,12 @@ impl Profiles {
     /// not known.
     pub(super) fn has_codes(&self, canonical: &str, node: &Node) -> Option<bool> {
         let url = canonical.split('|').next().unwrap_or(canonical);
+        if let Some(first) = self
+            .under
+            .and_then(|under| under.has_codes(canonical, node))
+        {
+            return Some(first);
+        }
         let known = match self.codes.get(url) {
             Some(own) => Known::Own(own),
             None => {

@@ -17,7 +17,7 @@ use crate::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 /// How long a backend service's token lasts, in seconds (SMART: at most 300).
 pub const TTL: i64 = 300;
@@ -132,16 +132,16 @@ fn away() -> Refusal {
 }
 
 impl<J: Journal, R: Registry> Smart<'_, J, R> {
-    /// Answers a token request, once its audit entry is durable. `request_id` is the answer's
-    /// `X-Request-Id`.
+    /// Answers a token request, once its audit entry is durable. It names the answer's `X-Request-Id`
+    /// and the address that asked.
     pub async fn token(
         &self,
         body: &[u8],
         authorization: Option<&str>,
-        request_id: &str,
+        (request_id, from): (&str, Option<IpAddr>),
     ) -> Answer {
         let granted = match TokenRequest::from_form(body, authorization) {
-            Ok(request) => self.grant(&request, request_id).await,
+            Ok(request) => self.grant(&request, (request_id, from)).await,
             Err(refusal) => Err(refusal),
         };
         match granted {
@@ -166,7 +166,11 @@ impl<J: Journal, R: Registry> Smart<'_, J, R> {
     }
 
     /// The token of a request, its audit entry durable.
-    pub async fn grant(&self, request: &TokenRequest, request_id: &str) -> Result<Issued, Refusal> {
+    pub async fn grant(
+        &self,
+        request: &TokenRequest,
+        (request_id, from): (&str, Option<IpAddr>),
+    ) -> Result<Issued, Refusal> {
         if request.grant_type != "client_credentials" {
             return refuse(
                 OAuthError::UnsupportedGrantType,
@@ -213,6 +217,7 @@ impl<J: Journal, R: Registry> Smart<'_, J, R> {
             break_glass: issued.claims.break_glass_reason.clone().map(Into::into),
             interaction: "token",
             target: format!("client_credentials {}", issued.claims.scope).into(),
+            from,
             status: 200,
             records: Vec::new(),
             patients: Vec::new(),

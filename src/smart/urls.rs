@@ -1,4 +1,5 @@
-//! Our absolute URLs, all from the one configured `public_url` and never from a request's headers.
+//! Our absolute URLs as tokens know them, all from the one configured `public_url` and never from a
+//! request's headers (why: `http::forwarded`).
 
 use crate::authn::Settings;
 

@@ -48,10 +48,11 @@ impl Engine {
         }
     }
 
-    /// How long a question may take. PostgreSQL stops its own (`statement_timeout`).
+    /// How long a question may take.
     pub fn limit(&self, longest: Duration) {
-        if let Engine::Sqlite(store) = self {
-            store.limit(longest);
+        match self {
+            Engine::Sqlite(store) => store.limit(longest),
+            Engine::Postgres(store) => store.limit(longest),
         }
     }
 

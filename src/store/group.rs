@@ -197,6 +197,7 @@ mod tests {
             }],
             at: 1,
             settings: Settings::default(),
+            sought: Vec::new(),
             fail_closed: false,
         }
     }

@@ -48,6 +48,9 @@ pub enum WriteError {
     /// The record was not as the writer expected.
     #[error("{0} was changed meanwhile")]
     Raced(Key),
+    /// A condition finds something else than it did.
+    #[error("what a condition found was changed meanwhile")]
+    Moved,
     /// A Consent that can't be honoured exactly.
     #[error("{0}: {1}")]
     Consent(Key, Refusal),
@@ -210,11 +213,24 @@ pub enum Expect {
     Seq(i64),
 }
 
+/// What a condition found, within what its asker may see.
+#[derive(Debug, Clone)]
+pub struct Sought {
+    /// Who asks.
+    pub case: Case,
+    /// The condition.
+    pub plan: Plan,
+    /// What it found.
+    pub found: Vec<Key>,
+}
+
 /// Changes that are written together or not at all.
 #[derive(Debug)]
 pub struct Batch {
     /// The changes.
     pub changes: Vec<Change>,
+    /// The conditions on which they rest: nothing is written where one finds something else by then.
+    pub sought: Vec<Sought>,
     /// When.
     pub at: Instant,
     /// Settings on which faces depend.

@@ -172,8 +172,10 @@ async fn roles_and_scopes_bound_who_writes_what() {
     let staff = server.token(&Who::staff()).await;
     assert_eq!(server.get("Condition/it-refused", &staff).await.status, 404);
     assert_eq!(server.put(&staff, &person).await.status, 200);
-    let event = json!({"resourceType": "AuditEvent"});
-    assert_eq!(server.post("AuditEvent", &staff, &event).await.status, 403);
+    for kind in ["Parameters", "OperationOutcome"] {
+        let carrier = json!({"resourceType": kind});
+        assert_eq!(server.post(kind, &staff, &carrier).await.status, 403);
+    }
 }
 
 #[tokio::test]

@@ -134,7 +134,8 @@ async fn only_auditors_read_the_chain() {
             (404, ghost.whole()),
             "{persona}"
         );
-        let found = server.get("AuditEvent?patient=rivera-maya", &token).await;
+        let all = "AuditEvent?patient=rivera-maya&_total=accurate";
+        let found = server.get(all, &token).await;
         assert_eq!(
             (found.status, &found.json()["total"], found.next()),
             (200, &0.into(), None),
@@ -387,4 +388,69 @@ async fn only_auditors_ask_why_and_a_bad_question_is_told() {
         "{}",
         posted.whole()
     );
+}
+
+/// AuditEvents of other systems are ordinary records; ours are nobody's to write.
+#[tokio::test]
+async fn audit_events_of_others_are_records_and_ours_are_not() {
+    let foreign = |id: &str| {
+        serde_json::json!({"resourceType": "AuditEvent", "id": id, "recorded": "2026-03-01T00:00:00Z",
+            "type": {"system": "http://terminology.hl7.org/CodeSystem/audit-event-type", "code": "rest"},
+            "agent": [{"requestor": true, "who": {"display": "another system"}}],
+            "source": {"observer": {"display": "another system"}},
+            "entity": [{"what": {"reference": "Patient/rivera-maya"}}]})
+    };
+    let more = [foreign("from-elsewhere"), foreign("from-afar")];
+    let server = Start::default().import(&more).go().await;
+    let auditor = server.token(&Who::persona("maya", "auditor")).await;
+    let (staff, ehr) = (
+        server.token(&Who::staff()).await,
+        server.token(&Who::ehr()).await,
+    );
+    let read = server.get("AuditEvent/from-elsewhere", &auditor).await;
+    assert_eq!(read.status, 200, "{}", read.whole());
+    // Ours first, then those of others; each once, and the total is theirs together.
+    let before = server
+        .get("AuditEvent?date=le2026-03-02&_count=1", &auditor)
+        .await
+        .json();
+    assert_eq!(before["total"], 2, "{before}");
+    let pages = server
+        .pages("AuditEvent?patient=rivera-maya&_count=1", &auditor)
+        .await;
+    let keys: Vec<String> = pages.iter().flat_map(|page| page.keys()).collect();
+    let total = pages[0].json()["total"].as_u64().unwrap();
+    assert_eq!(u64::try_from(keys.len()).unwrap(), total, "{keys:?}");
+    let foreign_last = keys[keys.len() - 2..]
+        .iter()
+        .all(|key| key.contains("from-"));
+    assert!(foreign_last && total > 2, "{keys:?}");
+    // A patient's is seen as the patient's other records are; to the household it is as if it never was.
+    let treating = server
+        .get("AuditEvent?patient=rivera-maya&type=rest", &ehr)
+        .await;
+    assert_eq!(treating.keys().len(), 2);
+    let subscriber = server.token(&Who::persona("maya", "subscriber")).await;
+    for token in [&subscriber] {
+        let there = server.get("AuditEvent/from-elsewhere", token).await;
+        let ghost = server.get("AuditEvent/never-was", token).await;
+        assert_eq!((there.status, there.body), (ghost.status, ghost.body));
+        let found = server.get("AuditEvent?patient=rivera-maya", token).await;
+        assert_eq!((found.status, found.keys().len()), (200, 0));
+    }
+    // Staff writes one; a provider does not. Nobody writes where ours are.
+    let mut unnamed = foreign("x");
+    unnamed.as_object_mut().unwrap().remove("id");
+    let made = server.post("AuditEvent", &staff, &unnamed).await;
+    assert_eq!(made.status, 201, "{}", made.whole());
+    assert_eq!(server.post("AuditEvent", &ehr, &unnamed).await.status, 403);
+    for place in ["1-1", "77-77"] {
+        let ours = foreign(place);
+        assert_eq!(server.put(&staff, &ours).await.status, 404);
+        let path = format!("AuditEvent/{place}");
+        let deleted = server.write(Method::DELETE, &path, &staff, &[], "").await;
+        assert_eq!(deleted.status, 404);
+        let ours = confide::fhir::Resource::ours(ours.to_string()).unwrap();
+        assert!(confide::interaction::bundle::alone(ours).is_err());
+    }
 }

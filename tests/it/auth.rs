@@ -318,7 +318,7 @@ async fn the_capability_statement_lists_the_routes_that_are_served() {
             .map(|i| i["code"].as_str().unwrap())
             .collect();
         let expected: &[&str] = match name {
-            "AuditEvent" | "Bundle" | "OperationOutcome" | "Parameters" => &[
+            "Bundle" | "OperationOutcome" | "Parameters" => &[
                 "history-instance",
                 "history-type",
                 "read",

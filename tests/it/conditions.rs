@@ -410,7 +410,6 @@ async fn strict_integrity_refuses_what_is_not_there_for_the_writer() {
 async fn ten_thousand_entries_are_one_transaction_and_more_are_too_many() {
     let server = Start::default()
         .with("limits.request_seconds", "600")
-        .with("limits.bundle_entries", "2000")
         .go()
         .await;
     let ehr = server.token(&Who::ehr()).await;
@@ -419,13 +418,13 @@ async fn ten_thousand_entries_are_one_transaction_and_more_are_too_many() {
         let entries: Vec<Value> = (0..count).map(entry).collect();
         json!({"resourceType": "Bundle", "type": "transaction", "entry": entries})
     };
-    let many = server.post("", &ehr, &bundle(2001)).await;
+    let many = server.post("", &ehr, &bundle(10_001)).await;
     assert_eq!(many.status, 413, "{}", many.whole());
-    let done = server.post("", &ehr, &bundle(2000)).await;
+    let done = server.post("", &ehr, &bundle(10_000)).await;
     assert_eq!(done.status, 200);
-    assert_eq!(done.json()["entry"].as_array().unwrap().len(), 2000);
+    assert_eq!(done.json()["entry"].as_array().unwrap().len(), 10_000);
     let count = server
-        .get("Observation?identifier=urn:x|n1999&_total=accurate", &ehr)
+        .get("Observation?identifier=urn:x|n9999&_total=accurate", &ehr)
         .await;
     assert_eq!(count.json()["total"], 1);
 }

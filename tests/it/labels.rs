@@ -82,6 +82,7 @@ impl Kept {
             changes: changes.collect(),
             at: self.at,
             settings: Settings::default(),
+            sought: Vec::new(),
             fail_closed: true,
         };
         self.store.write_now(batch).unwrap();
@@ -112,6 +113,7 @@ impl Kept {
             request: "r".into(),
             interaction: "read",
             target: "t".into(),
+            from: None,
         };
         let disclosure = now(disclose(&Accepts, case, &asked, 200, vec![released])).unwrap();
         let entry = disclosure.entries().next()?;

@@ -36,6 +36,7 @@ fn batch(records: &[Value]) -> Batch {
         changes: records.iter().map(change).collect(),
         at: NOW,
         settings: Settings::default(),
+        sought: Vec::new(),
         fail_closed: true,
     }
 }

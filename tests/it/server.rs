@@ -3,7 +3,7 @@
 use axum::extract::State;
 use confide::{
     config::Config,
-    http::{Act, Edge, Mount, server},
+    http::{Act, Edge, Mount, Proxies, server},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot};
@@ -42,7 +42,10 @@ async fn a_running_request_is_answered_when_the_server_stops() {
         wait.await.unwrap();
         "whole"
     };
-    let edge = Arc::new(Edge::new(&config.limits));
+    let edge = Arc::new(Edge::new(
+        &config.limits,
+        Proxies::new(&config.public_url, &[]),
+    ));
     let router = Mount::new(edge).on(Act::Livez, slow, started).router();
     let listener = server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let at = listener.local_addr().unwrap();
@@ -74,7 +77,10 @@ async fn a_request_that_never_ends_is_cut_off_at_the_end_of_the_grace() {
         started.send(()).unwrap();
         std::future::pending::<&'static str>().await
     };
-    let edge = Arc::new(Edge::new(&config.limits));
+    let edge = Arc::new(Edge::new(
+        &config.limits,
+        Proxies::new(&config.public_url, &[]),
+    ));
     let router = Mount::new(edge).on(Act::Livez, endless, started).router();
     let listener = server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let at = listener.local_addr().unwrap();

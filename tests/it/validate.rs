@@ -245,3 +245,74 @@ async fn an_operator_may_ask_for_structure_alone() {
     let told = server.post("Condition/$validate", &token, &loose).await;
     assert_eq!(issues(&told).len(), 2);
 }
+
+/// A profile that is stored here is checked as a shipped one is, with what it derives from; to who may
+/// not read it, it is not known.
+#[tokio::test]
+async fn a_stored_profile_is_checked_for_who_may_read_it() {
+    let server = Server::start().await;
+    let (staff, ehr) = (
+        server.token(&Who::staff()).await,
+        server.token(&Who::ehr()).await,
+    );
+    let definition = |name: &str, base: &str, element: Value| {
+        json!({"resourceType": "StructureDefinition", "url": format!("http://x.example/{name}"), "name": name,
+            "version": "2", "status": "active", "kind": "resource", "abstract": false, "type": "Condition",
+            "baseDefinition": base, "derivation": "constraint",
+            "differential": {"element": [{"id": "Condition", "path": "Condition"}, element]}})
+    };
+    let recorded =
+        json!({"id": "Condition.recordedDate", "path": "Condition.recordedDate", "min": 1});
+    let noted = json!({"id": "Condition.note", "path": "Condition.note", "min": 1});
+    let core = "http://hl7.org/fhir/StructureDefinition/Condition";
+    for profile in [
+        definition("dated", core, recorded),
+        definition("noted", "http://x.example/dated", noted),
+    ] {
+        let made = server.post("StructureDefinition", &staff, &profile).await;
+        assert_eq!(made.status, 201, "{}", made.whole());
+    }
+    let url = "http://x.example/noted";
+    let path = |url: &str| format!("Condition/$validate?profile={url}");
+    let told = server.post(&path(url), &ehr, &condition()).await;
+    let whole = told.whole();
+    assert!(
+        whole.contains("Condition.note") && whole.contains("Condition.recordedDate"),
+        "{whole}"
+    );
+    let mut fine = condition();
+    fine["recordedDate"] = "2026-01-01".into();
+    fine["note"] = json!([{"text": "n"}]);
+    assert_eq!(errors(&server.post(&path(url), &ehr, &fine).await).len(), 0);
+    assert_eq!(
+        errors(
+            &server
+                .post(&path("http://x.example/noted|2"), &ehr, &fine)
+                .await
+        )
+        .len(),
+        0
+    );
+    // One that is claimed is checked too; another version is not known.
+    let mut claims = condition();
+    claims["meta"] = json!({"profile": [url]});
+    let told = server.post("Condition/$validate", &ehr, &claims).await;
+    assert_eq!(errors(&told).len(), 2, "{}", told.whole());
+    assert_eq!(
+        server
+            .post(&path("http://x.example/noted|3"), &ehr, &fine)
+            .await
+            .status,
+        400
+    );
+    // Whose scope has no StructureDefinition knows as little of it as of one that never was.
+    let blind =
+        Who::client("demo-ehr", "user/Condition.cruds", "TREAT").user("Practitioner/dr-lee");
+    let blind = server.token(&blind).await;
+    let there = server.post(&path(url), &blind, &fine).await;
+    let never = server
+        .post(&path("http://x.example/never"), &blind, &fine)
+        .await;
+    assert_eq!((there.status, there.body), (never.status, never.body));
+    assert_eq!(there.status, 400);
+}

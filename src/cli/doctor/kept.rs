@@ -174,10 +174,19 @@ fn mode(file: &Path) -> Option<u32> {
 fn clients(config: &Config, clock: Clock) -> Finding {
     let name = "clients";
     let none = "none is registered: nobody can ask for anything; see confide client add";
-    if !open::registry_file(config).exists() {
-        return Finding::note(name, none);
-    }
-    let counted = open::registry(config, clock).and_then(|registry| {
+    // Looking makes nothing: neither a file nor a store.
+    let opened = match &config.database {
+        Database::Postgres(address) => match PostgresStore::look(address.secret()) {
+            Ok(None) => return Finding::note(name, none),
+            Ok(Some(store)) => open::registry_in(store),
+            Err(error) => Err(open::postgres_trouble(&error)),
+        },
+        Database::Sqlite(_) if !open::registry_file(config).exists() => {
+            return Finding::note(name, none);
+        }
+        Database::Sqlite(_) => open::registry(config, clock),
+    };
+    let counted = opened.and_then(|registry| {
         let clients = runtime()?.block_on(registry.clients());
         clients.map_err(|error| super::Trouble::Failed(error.to_string()))
     });

@@ -379,6 +379,7 @@ impl<R: Report> Loader<'_, R> {
             changes,
             at: self.opened.clock.now(),
             settings: self.opened.settings,
+            sought: Vec::new(),
             fail_closed: true,
         }
     }

@@ -89,7 +89,7 @@ async fn every_refused_record_is_told_by_file_line_and_reason() {
 {"resourceType":"Patient","id":"c","colour":"zqblue"}
 {"resourceType":"Ghost"}
 {"resourceType":"Patient"}
-{"resourceType":"AuditEvent","id":"x"}
+{"resourceType":"AuditEvent","id":"3-17"}
 {"resourceType":"Observation","id":"o","status":"final","code":{"text":"t"},"subject":{"reference":"urn:uuid:zq"}}
 {"resourceType":"Bundle","type":"document"}
 {"resourceType":"Bundle","type":"collection","entry":[{"resource":{"resourceType":"Patient","id":"d"}},{"resource":{"resourceType":"Patient","id":"e","active":"zq"}}]}"#;
@@ -102,7 +102,7 @@ async fn every_refused_record_is_told_by_file_line_and_reason() {
         "l.ndjson:6 Patient/c: Patient",
         "l.ndjson:7: resourceType",
         "l.ndjson:8: Patient.id: there is no id",
-        "l.ndjson:9 AuditEvent/x: AuditEvent is not kept",
+        "l.ndjson:9 AuditEvent/3-17: AuditEvent.id",
         "l.ndjson:10 Observation/o: Observation.subject.reference",
         "l.ndjson:11: Bundle.type",
         "l.ndjson:12 entry 1 Patient/e: Patient.active",

@@ -42,8 +42,10 @@ pub(super) enum Refusal {
     Missing,
     /// What is not shown would be overwritten or taken.
     Hidden,
-    /// What is wrong with the operation.
+    /// What is wrong with the operation as it is written.
     Form(&'static str),
+    /// Why it can't be made on this record.
+    Unfit(&'static str),
 }
 
 impl Refusal {
@@ -52,6 +54,7 @@ impl Refusal {
             Refusal::Missing => PatchError::Missing { at },
             Refusal::Hidden => PatchError::Hidden { at },
             Refusal::Form(what) => PatchError::Form { at, what },
+            Refusal::Unfit(what) => PatchError::Unfit { at, what },
         }
     }
 }

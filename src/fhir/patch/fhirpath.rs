@@ -135,6 +135,10 @@ impl<'t> Operation<'t> {
         Err(PatchError::Form { at: self.at, what })
     }
 
+    fn unfit<T>(&self, what: &'static str) -> Result<T, PatchError> {
+        Err(PatchError::Unfit { at: self.at, what })
+    }
+
     fn part(&self, name: &str) -> Option<&'t Node> {
         let mut named = self.parts.iter();
         named.find(|part| part.text("name") == Some(name))
@@ -179,8 +183,8 @@ impl<'t> Operation<'t> {
         let environment = Environment::of(tree);
         let items = match expression.evaluate_within(&environment, self.steps) {
             Ok(items) => items,
-            Err(EvalError::Steps) => return self.wrong("its path takes too many steps"),
-            Err(_) => return self.wrong("its path can't be evaluated"),
+            Err(EvalError::Steps) => return self.unfit("its path takes too many steps"),
+            Err(_) => return self.unfit("its path can't be evaluated"),
         };
         let found = items.iter().map(|item| {
             let element = item.element()?;
@@ -192,7 +196,7 @@ impl<'t> Operation<'t> {
         });
         match found.collect() {
             Some(found) => Ok(found),
-            None => self.wrong("its path does not lead to elements of the resource"),
+            None => self.unfit("its path does not lead to elements of the resource"),
         }
     }
 
@@ -200,7 +204,7 @@ impl<'t> Operation<'t> {
         let mut found = self.select(expression, tree)?;
         match found.len() {
             0 | 1 => Ok(found.pop()),
-            _ => self.wrong(MANY),
+            _ => self.unfit(MANY),
         }
     }
 
@@ -215,7 +219,7 @@ impl<'t> Operation<'t> {
                 steps,
                 kind: Type::Complex(owner),
             }) => Ok((steps, owner)),
-            Some(_) => self.wrong("nothing can be added to what its path leads to"),
+            Some(_) => self.unfit("nothing can be added to what its path leads to"),
             None => Err(PatchError::Missing { at: self.at }),
         }
     }

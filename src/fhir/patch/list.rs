@@ -41,7 +41,7 @@ fn is_null(piece: &Piece<'_>) -> bool {
     matches!(piece.form, Form::Kept(_, node) if node.value == Value::Null)
 }
 
-const NO_ELEMENT: Refusal = Refusal::Form("there is no such element in its type");
+const NO_ELEMENT: Refusal = Refusal::Unfit("there is no such element in its type");
 
 impl<'t> Given<'t> {
     /// Of a parameter or part.
@@ -84,7 +84,7 @@ impl<'t> Given<'t> {
         let (Some(Shape::Complex(owner) | Shape::Reference(owner, _)), false) =
             (shape, parts.is_empty())
         else {
-            return Err(Refusal::Form("its value has parts, its element none"));
+            return Err(Refusal::Unfit("its value has parts, its element none"));
         };
         let mut piece = Piece::shown(Form::Object(Vec::new()));
         for part in parts {
@@ -141,7 +141,7 @@ pub(super) fn put<'t>(
             return Err(Refusal::Hidden);
         }
         if same {
-            return Err(Refusal::Form("there is one already"));
+            return Err(Refusal::Unfit("there is one already"));
         }
     }
     let (value, extra) = pair;
@@ -165,7 +165,7 @@ pub(super) fn insert<'t>(
 ) -> Result<(), Refusal> {
     let element = element(owner, name, given.suffix())?;
     if !element.many {
-        return Err(Refusal::Form("its path does not lead to a list"));
+        return Err(Refusal::Unfit("its path does not lead to a list"));
     }
     let pair = given.pair(Some(element.shape), text)?;
     edit(holder, element.name, |pairs| {
@@ -301,7 +301,7 @@ fn parted<'s>(steps: &'s [Cow<'static, str>]) -> Result<Parted<'s>, Refusal> {
             Ok((above, bare(name), Some(index)))
         }
         [above @ .., name] => Ok((above, bare(name), None)),
-        [] => Err(Refusal::Form("its path leads to the whole resource")),
+        [] => Err(Refusal::Unfit("its path leads to the whole resource")),
     }
 }
 
@@ -309,7 +309,7 @@ fn parted<'s>(steps: &'s [Cow<'static, str>]) -> Result<Parted<'s>, Refusal> {
 fn place(pairs: &[Pair<'_>], index: usize, end: bool) -> Result<usize, Refusal> {
     let shown = pairs.iter().enumerate().filter(|(_, pair)| !pair.0.hidden);
     let mut places = shown.map(|(at, _)| at).chain(end.then_some(pairs.len()));
-    let outside = Refusal::Form("its index, source or destination is outside the list");
+    let outside = Refusal::Unfit("its index, source or destination is outside the list");
     places.nth(index).ok_or(outside)
 }
 
@@ -333,7 +333,7 @@ fn edit<'t>(
         field.piece.open();
         match &mut field.piece.form {
             Form::Array(items) => Ok(std::mem::take(items)),
-            _ => Err(Refusal::Form("its path does not lead to a list")),
+            _ => Err(Refusal::Unfit("its path does not lead to a list")),
         }
     };
     let extra = extra_name(name);

@@ -44,6 +44,14 @@ pub enum PatchError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// An operation is well formed, and can't be made on this record.
+    #[error("operation {at}: {what}")]
+    Unfit {
+        /// Which operation.
+        at: usize,
+        /// Why.
+        what: &'static str,
+    },
     /// There is nothing at a path.
     #[error("operation {at}: there is nothing at its path")]
     Missing {

@@ -8,7 +8,10 @@ use crate::{
         json::Limits,
         outcome::{Issue, IssueType},
     },
-    interaction::address::{Address, pairs},
+    interaction::{
+        address::{Address, pairs},
+        write::Guard,
+    },
 };
 
 /// What an entry asks for.
@@ -41,12 +44,24 @@ pub struct Step {
     pub resource: Option<Resource>,
     /// `ifMatch`, as a version id.
     pub if_match: Option<Box<str>>,
+    /// `ifNoneMatch` of a PUT, as it stands. A read is answered in full, whatever it says.
+    pub if_none_match: Option<Box<str>>,
     /// `ifNoneExist`, decoded.
     pub if_none_exist: Option<Vec<(String, String)>>,
 }
 
+impl Step {
+    /// What must hold of what a PUT replaces.
+    pub fn guard(&self) -> Guard {
+        match &self.if_match {
+            Some(version) => Guard::Is(version.clone()),
+            None => Guard::parse(None, self.if_none_match.as_deref()).unwrap_or_default(),
+        }
+    }
+}
+
 /// The steps of a Bundle, in its order; what can't be read says why.
-pub fn steps(bundle: &Resource, here: &str) -> Vec<Result<Step, (usize, Issue)>> {
+pub fn steps(bundle: &Resource, here: &[&str]) -> Vec<Result<Step, (usize, Issue)>> {
     let entries = bundle.root().get("entry").map(Node::items);
     let entries = entries.unwrap_or_default().iter().enumerate();
     entries
@@ -54,7 +69,7 @@ pub fn steps(bundle: &Resource, here: &str) -> Vec<Result<Step, (usize, Issue)>>
         .collect()
 }
 
-fn step(bundle: &Resource, entry: &Node, index: usize, here: &str) -> Result<Step, Issue> {
+fn step(bundle: &Resource, entry: &Node, index: usize, here: &[&str]) -> Result<Step, Issue> {
     let fail =
         |kind, text: &str, at: &str| Issue::at(kind, text, format!("Bundle.entry[{index}]{at}"));
     let request = entry.get("request");
@@ -114,6 +129,11 @@ fn step(bundle: &Resource, entry: &Node, index: usize, here: &str) -> Result<Ste
                 .ok_or_else(|| fail(IssueType::Value, "is W/\"version\"", ".request.ifMatch"))?,
         ),
     };
+    let if_none_match = word("ifNoneMatch").filter(|_| verb == Verb::Put);
+    if if_none_match.is_some() && Guard::parse(word("ifMatch"), if_none_match).is_none() {
+        let text = "is * or W/\"version\", and not beside ifMatch";
+        return Err(fail(IssueType::Value, text, ".request.ifNoneMatch"));
+    }
     Ok(Step {
         index,
         verb,
@@ -121,6 +141,7 @@ fn step(bundle: &Resource, entry: &Node, index: usize, here: &str) -> Result<Ste
         full: entry.text("fullUrl").map(Into::into),
         resource,
         if_match: if_match.map(Into::into),
+        if_none_match: if_none_match.map(Into::into),
         if_none_exist: word("ifNoneExist").map(condition),
     })
 }

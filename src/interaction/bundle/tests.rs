@@ -40,7 +40,7 @@ fn unpack(bundle: &Resource) -> Vec<Unpacked> {
 fn wrong(entry: Value) -> String {
     let step = steps(
         &bundle("transaction", &[entry]),
-        "https://here.example/fhir",
+        &["https://here.example/fhir"],
     )
     .remove(0);
     step.unwrap_err().1.expression.unwrap()
@@ -187,7 +187,7 @@ fn steps_are_read_with_their_conditions() {
     let read = json!({"request": {"method": "GET", "url": "/Patient?name=x"}});
     let all = steps(
         &bundle("batch", &[create, update, read]),
-        "https://here.example/fhir",
+        &["https://here.example/fhir"],
     );
     let all: Vec<Step> = all.into_iter().map(Result::unwrap).collect();
     let pairs = all[0].if_none_exist.as_deref();

@@ -9,8 +9,10 @@ use crate::{
     store::{Begin, Store, Version},
 };
 
-/// The most versions that one question to the store brings.
-const CHUNK: u16 = 100;
+/// How many versions the first question to the store brings, and the most that a later one does: a page
+/// costs what it shows, not what there is.
+const FEW: u16 = 8;
+const MANY: u16 = 100;
 
 /// A version, as the requester may know it.
 #[derive(Debug)]
@@ -25,15 +27,42 @@ pub struct Seen {
     pub until: Instant,
 }
 
-/// A walk from the newest version back.
-#[derive(Debug, Default)]
-struct Walk {
+/// A walk from the newest version back, as far as it was taken.
+#[derive(Debug)]
+pub(super) struct Walk {
     seen: Vec<Seen>,
     /// A deletion; it counts once something older is seen.
     gone: Option<Seen>,
+    begin: Begin,
+    chunk: u16,
+    ended: bool,
 }
 
 impl Walk {
+    /// From the version named `after`, which was shown and comes first; or from the newest.
+    pub(super) fn from(after: Option<&str>) -> Walk {
+        Walk {
+            seen: Vec::new(),
+            gone: None,
+            begin: after.map_or(Begin::Newest, |version| Begin::Named(version.into())),
+            chunk: FEW,
+            ended: false,
+        }
+    }
+
+    /// Where the version of this number is, if the requester may know of it and was not given it yet. The
+    /// walk must have been taken beyond it.
+    pub(super) fn peek(&self, seq: i64, fits: impl Fn(&Seen) -> bool) -> Option<usize> {
+        let mut seen = self.seen.iter();
+        seen.position(|seen| seen.seq == seq && fits(seen))
+    }
+
+    /// Takes what [`peek`](Walk::peek) found, and drops what is newer: it is not asked for again.
+    pub(super) fn take(&mut self, at: usize) -> Option<Seen> {
+        self.seen.drain(..at.min(self.seen.len()));
+        (!self.seen.is_empty()).then(|| self.seen.remove(0))
+    }
+
     fn newer(&self) -> Instant {
         self.seen
             .last()
@@ -84,23 +113,40 @@ impl<S: Store, J: Journal> Service<S, J> {
         after: Option<&str>,
         enough: impl Fn(&[Seen]) -> bool + Send,
     ) -> Result<Option<Vec<Seen>>, Refusal> {
+        let mut walk = Walk::from(after);
+        let known = self.walk_on(question, key, &mut walk, enough).await?;
+        Ok(known.then_some(walk.seen))
+    }
+
+    /// Takes a walk on until `enough` or to the end; whether the record may be known of at all.
+    pub(super) async fn walk_on(
+        &self,
+        question: &Question,
+        key: &Key,
+        walk: &mut Walk,
+        enough: impl Fn(&[Seen]) -> bool + Send,
+    ) -> Result<bool, Refusal> {
         let case = &question.case;
-        let mut begin = after.map_or(Begin::Newest, |version| Begin::Named(version.into()));
-        let mut walk = Walk::default();
-        loop {
-            let history = self.store.versions(case, self.settings, key, &begin, CHUNK);
+        while !walk.ended && !enough(&walk.seen) {
+            let chunk = walk.chunk;
+            walk.chunk = chunk.saturating_mul(2).min(MANY);
+            let history = self
+                .store
+                .versions(case, self.settings, key, &walk.begin, chunk);
             let Some(history) = history.await? else {
-                return Ok(None);
+                walk.ended = true;
+                return Ok(false);
             };
             if release(history.latest, case, self.settings, &history.standing).is_err() {
-                return Ok(None);
+                walk.ended = true;
+                return Ok(false);
             }
-            let whole = history.versions.len() == usize::from(CHUNK);
+            walk.ended = history.versions.len() < usize::from(chunk);
             for Version {
                 seq, full, sealed, ..
             } in history.versions
             {
-                begin = Begin::Below(seq);
+                walk.begin = Begin::Below(seq);
                 match sealed {
                     None => walk.deletion(seq, full),
                     Some(sealed) => {
@@ -111,9 +157,7 @@ impl<S: Store, J: Journal> Service<S, J> {
                     }
                 }
             }
-            if !whole || enough(&walk.seen) {
-                return Ok(Some(walk.seen));
-            }
         }
+        Ok(true)
     }
 }

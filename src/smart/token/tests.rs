@@ -86,7 +86,7 @@ impl Place {
             .collect();
         let answer = self
             .smart()
-            .token(pairs.join("&").as_bytes(), header, "r")
+            .token(pairs.join("&").as_bytes(), header, ("r", None))
             .await;
         assert_eq!(answer.header("cache-control"), Some("no-store"));
         assert_eq!(answer.header("pragma"), Some("no-cache"));

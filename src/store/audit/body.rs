@@ -39,6 +39,9 @@ pub struct Recorded {
     /// What was asked.
     #[serde(default)]
     pub target: Box<str>,
+    /// The network address that it was asked from.
+    #[serde(default)]
+    pub from: Option<Box<str>>,
     /// The HTTP status, or 0.
     pub status: u16,
     /// What was disclosed or written.
@@ -81,6 +84,9 @@ pub(super) fn encode(entry: &Entry) -> Vec<u8> {
     }
     text(&mut out, "interaction", entry.interaction);
     text(&mut out, "target", &entry.target);
+    if let Some(from) = entry.from {
+        text(&mut out, "from", &from.to_string());
+    }
     let _ = write!(out, ",\"status\":{}", entry.status);
     list(&mut out, "records", &entry.records, |out, record| {
         out.push(b'[');
@@ -172,6 +178,7 @@ pub(super) mod tests {
                 break_glass: entry.break_glass.clone(),
                 interaction: entry.interaction.into(),
                 target: entry.target.clone(),
+                from: entry.from.map(|from| from.to_string().into()),
                 status: entry.status,
                 records: entry
                     .records
@@ -216,6 +223,7 @@ pub(super) mod tests {
             option::of(any_key()),
             option::of(any_key()),
             option::of(select(Purpose::ALL.to_vec())),
+            option::of(any::<std::net::IpAddr>()),
         );
         let what = (
             option::of(any_text()),
@@ -226,7 +234,7 @@ pub(super) mod tests {
             vec(any_key(), 0..3),
         );
         (any::<i64>(), who, what).prop_map(|(at, who, what)| {
-            let (request, client, role, user, organization, purpose) = who;
+            let (request, client, role, user, organization, purpose, from) = who;
             let (break_glass, interaction, target, status, records, patients) = what;
             Entry {
                 at,
@@ -239,6 +247,7 @@ pub(super) mod tests {
                 break_glass,
                 interaction,
                 target,
+                from,
                 status,
                 records,
                 patients,

@@ -160,6 +160,13 @@ fn agents(found: &Found) -> Vec<Value> {
             "requestor": true,
         }));
     }
+    // <https://hl7.org/fhir/R4/valueset-network-type.html>: 2 is an IP address. It is the requestor's.
+    let network = recorded.from.as_ref();
+    let network = network.map(|from| json!({"address": from, "type": "2"}));
+    if let (Some(network), Some(acts)) = (network, agents.last_mut().and_then(Value::as_object_mut))
+    {
+        acts.insert("network".into(), network);
+    }
     if let Some(organization) = &recorded.organization {
         agents.push(json!({"who": who(organization), "requestor": false}));
     }

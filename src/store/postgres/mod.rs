@@ -21,6 +21,7 @@ use std::{
     fmt, io,
     str::FromStr as _,
     sync::{Arc, mpsc},
+    time::Duration,
 };
 use worker::Queue;
 
@@ -28,6 +29,9 @@ use worker::Queue;
 const SCHEMA: i64 = 1;
 
 const MIGRATIONS: &[&str] = &[include_str!("../migrations/postgres/0001_records.sql")];
+
+/// Connections for what is no record. They are made when they are needed.
+const ASIDE: u16 = 2;
 
 /// The most prepared statements that a connection remembers.
 const STATEMENTS: usize = 256;
@@ -73,6 +77,8 @@ struct Inner {
     place: String,
     readers: Arc<Queue>,
     writer: Arc<Queue>,
+    /// For what is no record: the registry.
+    aside: Arc<Queue>,
     waiting: Arc<Waiting>,
 }
 
@@ -80,6 +86,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.readers.close();
         self.writer.close();
+        self.aside.close();
     }
 }
 
@@ -114,6 +121,7 @@ impl PostgresStore {
             place: place.clone(),
             readers,
             writer,
+            aside: Queue::with(ASIDE, &to).map_err(OpenError::Threads)?,
             waiting: Arc::default(),
         };
         let (answer, answered) = mpsc::channel();
@@ -136,6 +144,13 @@ impl PostgresStore {
         Ok((PostgresStore { inner }, is_there))
     }
 
+    /// How long a statement may take (`statement_timeout`). What is written is written to its end, also
+    /// where its caller no longer waits: a write is not cut shorter than it was.
+    pub fn limit(&self, longest: Duration) {
+        self.inner.readers.limit(longest);
+        self.inner.writer.limit(longest.max(worker::LONGEST));
+    }
+
     /// Answers a question on a reader's connection, in one snapshot.
     pub async fn ask<T: Send + 'static>(
         &self,
@@ -154,6 +169,41 @@ impl PostgresStore {
         let (answer, answered) = mpsc::channel();
         self.put(question, move |said| drop(answer.send(said)));
         answered.recv().unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Runs statements that may be repeated, as a migration does: one node after the other.
+    pub(in crate::store) fn prepare(&self, script: &'static str) -> Result<(), StoreError> {
+        let (answer, answered) = mpsc::channel();
+        self.inner.writer.put(move |worker| {
+            let work: &dyn Fn(&dyn Session) -> Result<(), StoreError> =
+                &|tx| tx.sweep(&[script], 0);
+            drop(answer.send(worker.transact(work)));
+            worker.end();
+        });
+        answered.recv().unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Does `work` in a transaction beside those of records, which does not wait for them.
+    pub(in crate::store) async fn apart<T: Send + 'static>(
+        &self,
+        work: impl Fn(&dyn Session) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        self.inner.aside.put(move |worker| {
+            drop(answer.send(worker.apart(&work)));
+            worker.end();
+        });
+        answered.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// The one text that a query gives, in one round trip.
+    pub(in crate::store) async fn said(&self, sql: &'static str) -> Result<String, StoreError> {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        self.inner.aside.put(move |worker| {
+            drop(answer.send(worker.said(sql)));
+            worker.end();
+        });
+        answered.await.unwrap_or_else(|_| Err(stopped()))
     }
 
     /// How the engine goes about a search, step by step, where it may not walk through a table.

@@ -35,6 +35,9 @@ pub(super) enum Fault {
 /// A connection within a transaction.
 pub(super) struct Connected<'c> {
     runtime: &'c Runtime,
+    /// How long a statement may take by our own clock: more than the database gives it, so that this ends
+    /// only what the network swallowed.
+    patience: Duration,
     connection: RefCell<&'c mut PgConnection>,
     fault: Cell<Option<Fault>>,
     open: Cell<bool>,
@@ -51,11 +54,7 @@ struct Soon {
     after: &'static str,
 }
 
-/// How long a statement may take by our own clock: more than the database gives it (`worker::TUNED`), so
-/// that this ends only what the network swallowed.
-const PATIENCE: Duration = Duration::from_secs(40);
-
-/// The same for what may go through whole tables: a migration.
+/// How long a statement may take by our own clock for what may go through whole tables: a migration.
 const LONG_PATIENCE: Duration = Duration::from_secs(3600);
 
 /// The most values that wait.
@@ -65,9 +64,14 @@ const WAITING: usize = 200_000;
 const AT_ONCE: usize = 64;
 
 impl<'c> Connected<'c> {
-    pub(super) fn new(runtime: &'c Runtime, connection: &'c mut PgConnection) -> Connected<'c> {
+    pub(super) fn new(
+        runtime: &'c Runtime,
+        connection: &'c mut PgConnection,
+        patience: Duration,
+    ) -> Connected<'c> {
         Connected {
             runtime,
+            patience,
             connection: RefCell::new(connection),
             fault: Cell::new(None),
             open: Cell::new(true),
@@ -80,6 +84,11 @@ impl<'c> Connected<'c> {
     /// Whether a transaction may be open.
     pub(super) fn is_open(&self) -> bool {
         self.open.get()
+    }
+
+    /// Says that there is no transaction.
+    pub(super) fn close(&self) {
+        self.open.set(false);
     }
 
     /// Ends the transaction.
@@ -101,7 +110,7 @@ impl<'c> Connected<'c> {
     /// Runs text without values, several statements if need be, in one round trip; the first column of
     /// the last row as text.
     pub(super) fn simple(&self, sql: String) -> Result<Option<String>, StoreError> {
-        self.script(sql, PATIENCE)
+        self.script(sql, self.patience)
     }
 
     fn script(&self, sql: String, patience: Duration) -> Result<Option<String>, StoreError> {
@@ -166,7 +175,7 @@ impl Session for Connected<'_> {
     fn run(&self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
         self.insert_waiting()?;
         let (sql, values) = (AssertSqlSafe(translated(sql)), bound(values)?);
-        let done = self.done(PATIENCE, async |connection| {
+        let done = self.done(self.patience, async |connection| {
             sqlx::query_with(sql, values).execute(connection).await
         })?;
         Ok(done.rows_affected())
@@ -175,7 +184,7 @@ impl Session for Connected<'_> {
     fn rows(&self, sql: &str, values: &[Value], each: Each<'_>) -> Result<(), StoreError> {
         self.insert_waiting()?;
         let (sql, values) = (AssertSqlSafe(translated(sql)), bound(values)?);
-        let rows = self.done(PATIENCE, async |connection| {
+        let rows = self.done(self.patience, async |connection| {
             sqlx::query_with(sql, values).fetch_all(connection).await
         })?;
         for row in &rows {

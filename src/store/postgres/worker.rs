@@ -19,7 +19,10 @@ use std::{
     collections::VecDeque,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::runtime::{Builder, Runtime};
@@ -30,9 +33,12 @@ const TRIES: u32 = 6;
 /// How long a connection may take to be made.
 const CONNECTING: Duration = Duration::from_secs(5);
 
+/// How much longer than the database a statement is waited for: then it is the network that has it.
+const SLACK: Duration = Duration::from_secs(10);
+
 /// Settings of each connection. Compiling a query costs more than these queries; nothing waits for ever;
 /// a node that froze in a transaction does not keep the others from writing.
-const TUNED: &str = "SET jit = off; SET statement_timeout = '30s'; SET lock_timeout = '30s'; \
+const TUNED: &str = "SET jit = off; SET lock_timeout = '30s'; \
     SET idle_in_transaction_session_timeout = '60s'; SET standard_conforming_strings = on";
 
 /// Held by the one transaction of all nodes that writes (`pg_advisory_xact_lock`), until it has ended.
@@ -40,17 +46,49 @@ const TUNED: &str = "SET jit = off; SET statement_timeout = '30s'; SET lock_time
 /// written before (READ COMMITTED), and nobody else writes: the same as one after the other.
 const WRITING: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock(4850184230)::TEXT";
 
+/// A transaction beside those of records.
+const APART: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT ''::TEXT";
+
 /// One snapshot for all statements, and its mark: two snapshots with the same one show the same.
 const READING: &str =
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_current_snapshot()::TEXT";
 
 type Job = Box<dyn FnOnce(&mut Worker) + Send>;
 
+/// How long a statement may take, unless it is said otherwise ([`Longest::set`]).
+pub(super) const LONGEST: Duration = Duration::from_secs(30);
+
+/// How long a statement of some workers may take (`statement_timeout`), for all of them to read.
+#[derive(Debug, Clone)]
+pub(super) struct Longest(Arc<AtomicU64>);
+
+impl Default for Longest {
+    fn default() -> Self {
+        let longest = Longest(Arc::default());
+        longest.set(LONGEST);
+        longest
+    }
+}
+
+impl Longest {
+    pub(super) fn set(&self, longest: Duration) {
+        let longest = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+        // The engine's own bound; 0 would be none.
+        let longest = longest.clamp(1, 2_147_483_647);
+        self.0.store(longest, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// What waits to be done. Its workers end when it is closed.
 #[derive(Default)]
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
     more: Condvar,
+    longest: Longest,
 }
 
 #[derive(Default)]
@@ -70,6 +108,8 @@ impl Queue {
                 .name("postgres".into())
                 .spawn(move || {
                     let mut worker = Worker {
+                        longest: queue.longest.clone(),
+                        tuned: 0,
                         runtime,
                         to,
                         connection: None,
@@ -89,6 +129,11 @@ impl Queue {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long a statement of its workers may take, from their next transaction on.
+    pub(super) fn limit(&self, longest: Duration) {
+        self.longest.set(longest);
     }
 
     /// Puts a job at the end.
@@ -122,6 +167,9 @@ impl Queue {
 
 /// A thread's connection and what it remembers.
 pub(super) struct Worker {
+    longest: Longest,
+    /// What the connection was told last, in milliseconds.
+    tuned: u64,
     runtime: Runtime,
     to: Arc<PgConnectOptions>,
     connection: Option<PgConnection>,
@@ -136,15 +184,7 @@ impl Transact for Worker {
         &mut self,
         work: &dyn Fn(&dyn Session) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.tried(WRITING, |session, _, _| -> Result<Result<T, E>, E> {
-            let done = work(session)?;
-            match session.end("COMMIT") {
-                // Nobody knows whether it was written: it is not tried again.
-                Err(error) if session.fault() == Some(Fault::Lost) => Ok(Err(error.into())),
-                Err(error) => Err(error.into()),
-                Ok(()) => Ok(Ok(done)),
-            }
-        })?
+        self.whole(WRITING, work)
     }
 }
 
@@ -153,6 +193,16 @@ impl Worker {
     pub(super) fn reach(&mut self) -> Result<(), sqlx::Error> {
         if self.connection.is_none() {
             self.connection = Some(connect(&self.runtime, &self.to)?);
+            self.tuned = 0;
+        }
+        let longest = self.longest.get();
+        if let (Some(connection), true) = (&mut self.connection, self.tuned != longest) {
+            let tune = format!("SET statement_timeout = {longest}");
+            let tune = sqlx::raw_sql(sqlx::AssertSqlSafe(tune)).execute(connection);
+            self.runtime
+                .block_on(async { tokio::time::timeout(CONNECTING, tune).await })
+                .unwrap_or_else(|_| Err(late()))?;
+            self.tuned = longest;
         }
         Ok(())
     }
@@ -169,6 +219,38 @@ impl Worker {
         })
     }
 
+    /// Does `work` in a transaction of what is no record: it waits for no other one.
+    pub(super) fn apart<T>(
+        &mut self,
+        work: &dyn Fn(&dyn Session) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.whole(APART, work)
+    }
+
+    /// The text that a query gives, outside any transaction.
+    pub(super) fn said(&mut self, sql: &str) -> Result<String, StoreError> {
+        self.tried(sql, |session, _, said| {
+            session.close();
+            Ok(said.to_owned())
+        })
+    }
+
+    fn whole<T, E: From<StoreError>>(
+        &mut self,
+        begin: &str,
+        work: &dyn Fn(&dyn Session) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.tried(begin, |session, _, _| -> Result<Result<T, E>, E> {
+            let done = work(session)?;
+            match session.end("COMMIT") {
+                // Nobody knows whether it was written: it is not tried again.
+                Err(error) if session.fault() == Some(Fault::Lost) => Ok(Err(error.into())),
+                Err(error) => Err(error.into()),
+                Ok(()) => Ok(Ok(done)),
+            }
+        })?
+    }
+
     fn tried<T, E: From<StoreError>>(
         &mut self,
         begin: &str,
@@ -182,7 +264,8 @@ impl Worker {
             let Some(connection) = &mut self.connection else {
                 return Err(StoreError::Damaged.into());
             };
-            let session = Connected::new(&self.runtime, connection);
+            let patience = Duration::from_millis(self.tuned) + SLACK;
+            let session = Connected::new(&self.runtime, connection, patience);
             let done = match session.simple(begin.to_owned()) {
                 Ok(mark) => work(&session, &self.remembered, &mark.unwrap_or_default()),
                 Err(error) => Err(error.into()),
@@ -212,7 +295,8 @@ impl Worker {
             return;
         }
         if let Some(connection) = &mut self.connection {
-            let session = Connected::new(&self.runtime, connection);
+            let patience = Duration::from_millis(self.tuned) + SLACK;
+            let session = Connected::new(&self.runtime, connection, patience);
             if session.end("ROLLBACK").is_err() {
                 self.let_go();
             }

@@ -9,6 +9,7 @@ pub mod relabel;
 pub mod remembered;
 pub mod rows;
 pub mod search;
+mod sought;
 pub mod spread;
 pub mod standing;
 pub mod write;

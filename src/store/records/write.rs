@@ -1,6 +1,6 @@
 //! The write path: a batch of changes in one transaction, and what each change sets off.
 
-use super::{index, keys, neighbours, relabel, rows, spread};
+use super::{index, keys, neighbours, relabel, rows, sought, spread};
 use crate::{
     faces::Stamp,
     fhir::{Instant, Key, Resource},
@@ -48,6 +48,7 @@ pub fn batch(
     batch: &Batch,
     remembered: &mut neighbours::Memory,
 ) -> Result<Vec<Written>, WriteError> {
+    sought::hold(tx, batch.settings, &batch.sought)?;
     let mut writer = Writer::new(tx, batch.at, batch.settings);
     writer.remembered = std::mem::take(remembered);
     writer.fail_closed = batch.fail_closed;

@@ -1,6 +1,12 @@
-//! The registry of clients and logins in SQLite: `authn::Registry` over a database file.
+//! The registry of clients and logins: `authn::Registry` over a database file of its own, or in the
+//! database of the records where several nodes share one.
 
+mod any;
+mod postgres;
 mod sql;
+
+pub use any::AnyRegistry;
+pub use postgres::PostgresRegistry;
 
 use crate::{
     authn::{Client, Registry, RegistryError, Secret, SecretHash, User},
@@ -122,6 +128,16 @@ impl SqliteRegistry {
         Ok(self.generation.load(Ordering::Acquire))
     }
 
+    /// The generation from memory; at most every 100 ms the file is asked whether someone else wrote.
+    fn known(&self) -> Result<u64, RegistryError> {
+        let since = self.clock.now() - self.looked.load(Ordering::Acquire);
+        // A clock that went back proves nothing.
+        if (0..self.notice_after).contains(&since) {
+            return Ok(self.generation.load(Ordering::Acquire));
+        }
+        self.look()
+    }
+
     fn kept(&self, id: &str, generation: u64) -> Option<Arc<Client>> {
         let clients = self.clients.read().unwrap_or_else(PoisonError::into_inner);
         let kept = clients.get(id)?;
@@ -143,7 +159,7 @@ impl SqliteRegistry {
 
 impl Registry for SqliteRegistry {
     async fn client(&self, id: &str) -> Result<Option<Arc<Client>>, RegistryError> {
-        let generation = self.generation()?;
+        let generation = self.known()?;
         if let Some(client) = self.kept(id, generation) {
             return Ok(Some(client));
         }
@@ -221,27 +237,28 @@ impl Registry for SqliteRegistry {
     ) -> Result<Option<User>, RegistryError> {
         let name = name.to_owned();
         let row = self.run(move |c| sql::user(c, &name)).await?;
-        let known = row.map(sql::UserRow::user).transpose()?;
-        let Some((user, hash)) = known else {
-            // Nobody's password is known to nobody: the check only takes its time.
-            if let Some(nobody) = NOBODY.clone() {
-                nobody.fits_in_turn(password).await;
-            }
-            return Ok(None);
-        };
-        let fits = hash.fits_in_turn(password).await;
-        Ok((fits && !user.disabled).then_some(user))
+        checked(row.map(sql::UserRow::user).transpose()?, password).await
     }
 
-    /// From memory; at most every 100 ms the file is asked whether someone else wrote.
-    fn generation(&self) -> Result<u64, RegistryError> {
-        let since = self.clock.now() - self.looked.load(Ordering::Acquire);
-        // A clock that went back proves nothing.
-        if (0..self.notice_after).contains(&since) {
-            return Ok(self.generation.load(Ordering::Acquire));
-        }
-        self.look()
+    async fn generation(&self) -> Result<u64, RegistryError> {
+        self.known()
     }
+}
+
+/// The login whose password this is.
+async fn checked(
+    known: Option<(User, SecretHash)>,
+    password: Secret,
+) -> Result<Option<User>, RegistryError> {
+    let Some((user, hash)) = known else {
+        // Nobody's password is known to nobody: the check only takes its time.
+        if let Some(nobody) = NOBODY.clone() {
+            nobody.fits_in_turn(password).await;
+        }
+        return Ok(None);
+    };
+    let fits = hash.fits_in_turn(password).await;
+    Ok((fits && !user.disabled).then_some(user))
 }
 
 #[cfg(test)]

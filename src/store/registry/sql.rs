@@ -4,6 +4,7 @@ use crate::{
     authn::{Client, RegistryError, SecretHash, User},
     fhir::Key,
     policy::Role,
+    store::{StoreError, session::Columns, sql::Value},
 };
 use rusqlite::{Connection, OptionalExtension, Result, Row, TransactionBehavior, params};
 use std::{path::Path, time::Duration};
@@ -63,6 +64,25 @@ impl ClientRow {
             secret: row.get(2)?,
             disabled: row.get(3)?,
         })
+    }
+
+    pub(super) fn of_columns(row: &dyn Columns) -> std::result::Result<ClientRow, StoreError> {
+        Ok(ClientRow {
+            id: row.get(0)?,
+            metadata: row.get(1)?,
+            secret: row.get(2)?,
+            disabled: row.get(3)?,
+        })
+    }
+
+    pub(super) fn values(&self) -> [Value; 4] {
+        let text = |text: &str| Value::from(text);
+        [
+            text(&self.id),
+            text(&self.metadata),
+            self.secret.as_deref().map_or(Value::Null, text),
+            self.disabled.into(),
+        ]
     }
 
     pub(super) fn client(self) -> std::result::Result<Client, RegistryError> {
@@ -166,6 +186,16 @@ impl UserRow {
         })
     }
 
+    pub(super) fn of_columns(row: &dyn Columns) -> std::result::Result<UserRow, StoreError> {
+        Ok(UserRow {
+            name: row.get(0)?,
+            role: row.get(1)?,
+            fhir_user: row.get(2)?,
+            password: row.get(3)?,
+            disabled: row.get(4)?,
+        })
+    }
+
     pub(super) fn user(self) -> std::result::Result<(User, SecretHash), RegistryError> {
         let broken = || RegistryError::Away(format!("stored login {} is broken", self.name).into());
         let fhir_user = match &self.fhir_user {
@@ -180,6 +210,18 @@ impl UserRow {
         };
         Ok((user, SecretHash::stored(self.password)))
     }
+}
+
+/// The columns of a login.
+pub(super) fn user_values(user: &User, hash: &SecretHash) -> [Value; 5] {
+    let person = user.fhir_user.as_ref().map(ToString::to_string);
+    [
+        Value::from(&*user.name),
+        user.role.name().into(),
+        person.map_or(Value::Null, Value::from),
+        hash.as_str().into(),
+        user.disabled.into(),
+    ]
 }
 
 const USER: &str = "SELECT name, role, fhir_user, password, disabled FROM login";

@@ -68,6 +68,7 @@ fn loaded(folder: &std::path::Path) -> SqliteStore {
         changes,
         at: NOW,
         settings: Settings::default(),
+        sought: Vec::new(),
         fail_closed: false,
     };
     store.write_now(batch).unwrap();
@@ -115,6 +116,7 @@ async fn shown(store: &Engine, case: &Case, key: &str) -> Result<String, String>
         request: "r".into(),
         interaction: "read",
         target: "t".into(),
+        from: None,
     };
     let disclosure = disclose(&Accepts, case, &asked, 200, vec![released])
         .await

@@ -111,6 +111,7 @@ impl Shelf {
                 changes: changes.collect(),
                 at,
                 settings,
+                sought: Vec::new(),
                 fail_closed: true,
             };
             store.write_now(batch).unwrap();
@@ -152,6 +153,7 @@ impl Shelf {
             request: "r".into(),
             interaction: "read",
             target: "t".into(),
+            from: None,
         };
         let disclosure = now(disclose(&Accepts, case, &asked, 200, vec![released])).unwrap();
         let entry = disclosure.entries().next()?;

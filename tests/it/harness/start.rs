@@ -91,6 +91,34 @@ impl Start {
     }
 }
 
+impl Server {
+    /// Another node over the same records, with the same keys and clients and an audit log of its own. It
+    /// goes before the first one does.
+    pub async fn beside(&self) -> Server {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        fs::create_dir_all(&data).unwrap();
+        copy(&self.data.join("keys"), &data.join("keys"));
+        for entry in fs::read_dir(&self.data).unwrap().map(Result::unwrap) {
+            let name = entry.file_name().into_string().unwrap();
+            if name.starts_with("clients.") || name.starts_with("cursor") {
+                fs::copy(entry.path(), data.join(name)).unwrap();
+            }
+        }
+        let file = self.data.join("confide.db");
+        let url = self.room().url();
+        let url = url.unwrap_or_else(|| format!("sqlite://{}", file.display()));
+        let room = Room::file();
+        let config = config(&data, &room, &[("database_url", url)]);
+        let opened = open::open(&config, Clock::At(NOW)).unwrap();
+        let kept = Kept {
+            room,
+            _folder: folder,
+        };
+        Server::serve(kept, config, opened).await
+    }
+}
+
 fn config(data: &Path, room: &Room, flags: &[(&'static str, String)]) -> Config {
     let mut all = vec![
         ("data_dir", data.display().to_string()),

@@ -122,7 +122,23 @@ fn a_failure_is_told_without_its_values() {
         changes: Vec::new(),
         at: NOW,
         settings: Settings::default(),
+        sought: Vec::new(),
         fail_closed: true,
     };
     assert!(store.write_now(nothing).unwrap().is_empty());
+}
+
+/// A statement may take as long as a request may, not some time of its own.
+#[test]
+fn the_databases_time_limit_is_the_requests() {
+    let room = Room::postgres();
+    let store = PostgresStore::open(&room.url().unwrap(), 1).unwrap();
+    let told = |read: &dyn confide::store::session::Session| {
+        let sql = "SELECT current_setting('statement_timeout')";
+        read.one(sql, &[], |row| row.get::<String>(0))
+    };
+    for (seconds, shown) in [(7, "7s"), (120, "2min")] {
+        store.limit(std::time::Duration::from_secs(seconds));
+        assert_eq!(store.ask_now(move |read| told(read)).unwrap(), shown);
+    }
 }
