@@ -7,19 +7,24 @@ use super::{
     fhir::{Entries, handling, prefers},
     router::{Act, Mount},
 };
-use crate::interaction::{
-    Answer, Question, Refusal,
-    bundle::condition,
-    pairs,
-    refusal::invalid,
-    write::{Guard, Return},
+use crate::{
+    fhir::{Key, Kind},
+    interaction::{
+        Answer, Question, Refusal,
+        bundle::condition,
+        pairs,
+        patch::Patch,
+        refusal::invalid,
+        search::Handling,
+        write::{Guard, Return},
+    },
 };
 use axum::{
+    body::Bytes,
     extract::State,
     http::{HeaderMap, Uri},
     response::Response,
 };
-use std::future::Future;
 
 type Replied = Result<Response, Failure>;
 
@@ -88,28 +93,110 @@ impl Wishes {
     }
 }
 
-/// Runs a write to its end even where the caller goes away: what is written must have its entry.
-async fn written<W, F>(
-    api: Api,
-    question: Question,
-    (headers, otherwise): (HeaderMap, Return),
-    work: W,
-) -> Replied
-where
-    W: FnOnce(Api, Question, Wishes) -> F + Send + 'static,
-    F: Future<Output = Result<Answer, Refusal>> + Send,
-{
-    let asked = question.clone();
-    let wishes = Wishes::of(&headers, otherwise);
-    let done = tokio::spawn(async move { work(api, asked, wishes?).await });
-    match done.await {
-        Ok(answer) => Ok(reply(&question, answer)),
-        Err(_) => Err(Failure::internal("a write stopped before its end")),
+/// What is to be written.
+enum Asked {
+    Create(Kind, Bytes),
+    Update(Key, Bytes),
+    UpdateWhere(Kind, Sought, Bytes),
+    Patch(Key, Patch),
+    PatchWhere(Kind, Sought, Patch),
+    Delete(Key),
+    DeleteWhere(Kind, Sought),
+    Bundle(Bytes, Handling),
+}
+
+impl Asked {
+    fn act(&self) -> Act {
+        match self {
+            Asked::Create(..) => Act::Create,
+            Asked::Update(..) => Act::Update,
+            Asked::UpdateWhere(..) => Act::UpdateWhere,
+            Asked::Patch(..) => Act::Patch,
+            Asked::PatchWhere(..) => Act::PatchWhere,
+            Asked::Delete(_) => Act::Delete,
+            Asked::DeleteWhere(..) => Act::DeleteWhere,
+            Asked::Bundle(..) => Act::Bundle,
+        }
+    }
+
+    /// What the audit says was asked. What a condition looks for is no part of it.
+    fn target(&self) -> String {
+        match self {
+            Asked::Update(key, _) | Asked::Patch(key, _) | Asked::Delete(key) => key.to_string(),
+            Asked::Create(kind, _)
+            | Asked::UpdateWhere(kind, ..)
+            | Asked::PatchWhere(kind, ..)
+            | Asked::DeleteWhere(kind, _) => kind.name().to_owned(),
+            Asked::Bundle(..) => "Bundle".to_owned(),
+        }
+    }
+
+    /// What is brought back where the caller has no wish.
+    fn usually(&self) -> Return {
+        match self {
+            Asked::Bundle(..) => Return::Minimal,
+            _ => Return::Representation,
+        }
+    }
+
+    async fn answer(
+        self,
+        api: &Api,
+        question: &Question,
+        wishes: Wishes,
+    ) -> Result<Answer, Refusal> {
+        let service = &api.parts().service;
+        let (guard, version, wanted) = (&wishes.guard, wishes.version(), wishes.wanted);
+        match self {
+            Asked::Create(kind, body) => {
+                let condition = wishes.if_none_exist.as_deref();
+                service
+                    .create(question, kind, body, condition, wanted)
+                    .await
+            }
+            Asked::Update(key, body) => service.update(question, key, body, guard, wanted).await,
+            Asked::UpdateWhere(kind, sought, body) => {
+                service
+                    .update_where(question, kind, &sought, body, guard, wanted)
+                    .await
+            }
+            Asked::Patch(key, patch) => service.patch(question, key, &patch, version, wanted).await,
+            Asked::PatchWhere(kind, sought, patch) => {
+                service
+                    .patch_where(question, kind, &sought, &patch, version, wanted)
+                    .await
+            }
+            Asked::Delete(key) => service.delete(question, key, version).await,
+            Asked::DeleteWhere(kind, sought) => {
+                service.delete_where(question, kind, &sought, version).await
+            }
+            Asked::Bundle(body, handling) => {
+                let reads = Entries {
+                    api: api.clone(),
+                    handling,
+                };
+                service.bundle(&reads, question, body, wanted).await
+            }
+        }
+    }
+
+    /// Runs the write to its end even where the caller goes away: what is written must have its entry.
+    async fn run(self, api: Api, asker: Asker, headers: &HeaderMap) -> Replied {
+        let question = asker.asks(self.act(), self.target());
+        let wishes = Wishes::of(headers, self.usually());
+        let asked = question.clone();
+        let done = tokio::spawn(async move { self.answer(&api, &asked, wishes?).await });
+        match done.await {
+            Ok(answer) => Ok(reply(&question, answer)),
+            Err(_) => Err(Failure::internal("a write stopped before its end")),
+        }
     }
 }
 
-/// The condition of a write that names no id. What it looks for is no part of the audit's target.
-fn sought(uri: &Uri) -> Vec<(String, String)> {
+/// The condition of a write that names no id.
+type Sought = Vec<(String, String)>;
+
+fn sought(uri: &Uri) -> Sought {
     let mut pairs = pairs(uri.query().unwrap_or_default().as_bytes());
     pairs.retain(|(name, _)| !["_format", "_pretty"].contains(&name.as_str()));
     pairs
@@ -122,20 +209,7 @@ async fn create(
     asker: Asker,
     JsonBody(body): JsonBody,
 ) -> Replied {
-    let question = asker.asks(Act::Create, kind.name());
-    written(
-        api,
-        question,
-        (headers, Return::Representation),
-        move |api, question, wishes| async move {
-            let service = &api.parts().service;
-            let condition = wishes.if_none_exist.as_deref();
-            service
-                .create(&question, kind, body, condition, wishes.wanted)
-                .await
-        },
-    )
-    .await
+    Asked::Create(kind, body).run(api, asker, &headers).await
 }
 
 async fn update(
@@ -145,19 +219,7 @@ async fn update(
     asker: Asker,
     JsonBody(body): JsonBody,
 ) -> Replied {
-    let question = asker.asks(Act::Update, key.to_string());
-    written(
-        api,
-        question,
-        (headers, Return::Representation),
-        move |api, question, wishes| async move {
-            let service = &api.parts().service;
-            service
-                .update(&question, key, body, &wishes.guard, wishes.wanted)
-                .await
-        },
-    )
-    .await
+    Asked::Update(key, body).run(api, asker, &headers).await
 }
 
 async fn update_where(
@@ -168,20 +230,8 @@ async fn update_where(
     asker: Asker,
     JsonBody(body): JsonBody,
 ) -> Replied {
-    let question = asker.asks(Act::UpdateWhere, kind.name());
-    let sought = sought(&uri);
-    written(
-        api,
-        question,
-        (headers, Return::Representation),
-        move |api, question, wishes| async move {
-            let service = &api.parts().service;
-            service
-                .update_where(&question, kind, &sought, body, &wishes.guard, wishes.wanted)
-                .await
-        },
-    )
-    .await
+    let asked = Asked::UpdateWhere(kind, sought(&uri), body);
+    asked.run(api, asker, &headers).await
 }
 
 async fn patch(
@@ -191,19 +241,7 @@ async fn patch(
     asker: Asker,
     PatchBody(patch): PatchBody,
 ) -> Replied {
-    let question = asker.asks(Act::Patch, key.to_string());
-    written(
-        api,
-        question,
-        (headers, Return::Representation),
-        move |api, question, wishes| async move {
-            let service = &api.parts().service;
-            service
-                .patch(&question, key, &patch, wishes.version(), wishes.wanted)
-                .await
-        },
-    )
-    .await
+    Asked::Patch(key, patch).run(api, asker, &headers).await
 }
 
 async fn patch_where(
@@ -214,27 +252,8 @@ async fn patch_where(
     asker: Asker,
     PatchBody(patch): PatchBody,
 ) -> Replied {
-    let question = asker.asks(Act::PatchWhere, kind.name());
-    let sought = sought(&uri);
-    written(
-        api,
-        question,
-        (headers, Return::Representation),
-        move |api, question, wishes| async move {
-            let service = &api.parts().service;
-            service
-                .patch_where(
-                    &question,
-                    kind,
-                    &sought,
-                    &patch,
-                    wishes.version(),
-                    wishes.wanted,
-                )
-                .await
-        },
-    )
-    .await
+    let asked = Asked::PatchWhere(kind, sought(&uri), patch);
+    asked.run(api, asker, &headers).await
 }
 
 async fn delete(
@@ -243,17 +262,7 @@ async fn delete(
     headers: HeaderMap,
     asker: Asker,
 ) -> Replied {
-    let question = asker.asks(Act::Delete, key.to_string());
-    written(
-        api,
-        question,
-        (headers, Return::Representation),
-        move |api, question, wishes| async move {
-            let service = &api.parts().service;
-            service.delete(&question, key, wishes.version()).await
-        },
-    )
-    .await
+    Asked::Delete(key).run(api, asker, &headers).await
 }
 
 async fn delete_where(
@@ -263,20 +272,8 @@ async fn delete_where(
     headers: HeaderMap,
     asker: Asker,
 ) -> Replied {
-    let question = asker.asks(Act::DeleteWhere, kind.name());
-    let sought = sought(&uri);
-    written(
-        api,
-        question,
-        (headers, Return::Representation),
-        move |api, question, wishes| async move {
-            let service = &api.parts().service;
-            service
-                .delete_where(&question, kind, &sought, wishes.version())
-                .await
-        },
-    )
-    .await
+    let asked = Asked::DeleteWhere(kind, sought(&uri));
+    asked.run(api, asker, &headers).await
 }
 
 async fn bundle(
@@ -285,20 +282,6 @@ async fn bundle(
     asker: Asker,
     JsonBody(body): JsonBody,
 ) -> Replied {
-    let question = asker.asks(Act::Bundle, "Bundle");
-    let handling = handling(&headers);
-    written(
-        api,
-        question,
-        (headers, Return::Minimal),
-        move |api, question, wishes| async move {
-            let service = &api.parts().service;
-            let reads = Entries {
-                api: api.clone(),
-                handling,
-            };
-            service.bundle(&reads, &question, body, wishes.wanted).await
-        },
-    )
-    .await
+    let asked = Asked::Bundle(body, handling(&headers));
+    asked.run(api, asker, &headers).await
 }
