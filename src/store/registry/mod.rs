@@ -12,6 +12,7 @@ use crate::{
     authn::{Client, Registry, RegistryError, Secret, SecretHash, User},
     calendar::Clock,
     fhir::Instant,
+    store::{StoreError, group::Transact as _, session::Session},
 };
 use rusqlite::Connection;
 use std::{
@@ -103,13 +104,24 @@ impl SqliteRegistry {
         })
     }
 
-    /// Runs SQL on a blocking thread.
-    async fn run<T: Send + 'static>(
+    /// Reads on a blocking thread.
+    async fn read<T: Send + 'static>(
         &self,
-        sql: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+        sql: impl FnOnce(&dyn Session) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, RegistryError> {
         let work = self.work.clone();
-        let done = tokio::task::spawn_blocking(move || sql(&mut lock(&work))).await;
+        let done = tokio::task::spawn_blocking(move || sql(&*lock(&work))).await;
+        done.map_err(|error| away(&error))?
+            .map_err(|error| away(&error))
+    }
+
+    /// Writes on a blocking thread, in one transaction.
+    async fn write<T: Send + 'static>(
+        &self,
+        sql: impl Fn(&dyn Session) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        let work = self.work.clone();
+        let done = tokio::task::spawn_blocking(move || lock(&work).transact(&sql)).await;
         done.map_err(|error| away(&error))?
             .map_err(|error| away(&error))
     }
@@ -164,7 +176,7 @@ impl Registry for SqliteRegistry {
             return Ok(Some(client));
         }
         let wanted = id.to_owned();
-        let Some(row) = self.run(move |c| sql::client(c, &wanted)).await? else {
+        let Some(row) = self.read(move |c| sql::client(c, &wanted)).await? else {
             return Ok(None);
         };
         let client = Arc::new(row.client()?);
@@ -175,14 +187,14 @@ impl Registry for SqliteRegistry {
     async fn add_client(&self, client: Client) -> Result<(), RegistryError> {
         let id = client.id.clone();
         let row = sql::ClientRow::of(&client);
-        match self.run(move |c| sql::add_client(c, &row)).await? {
+        match self.write(move |c| sql::add_client(c, &row)).await? {
             true => Ok(()),
             false => Err(RegistryError::Taken(id)),
         }
     }
 
     async fn clients(&self) -> Result<Vec<Arc<Client>>, RegistryError> {
-        let rows = self.run(|c| sql::clients(c)).await?;
+        let rows = self.read(sql::clients).await?;
         rows.into_iter()
             .map(|row| row.client().map(Arc::new))
             .collect()
@@ -190,7 +202,7 @@ impl Registry for SqliteRegistry {
 
     async fn disable_client(&self, id: &str) -> Result<bool, RegistryError> {
         let id = id.to_owned();
-        let found = self.run(move |c| sql::disable_client(c, &id)).await?;
+        let found = self.write(move |c| sql::disable_client(c, &id)).await?;
         self.look()?;
         Ok(found)
     }
@@ -203,21 +215,21 @@ impl Registry for SqliteRegistry {
         now: i64,
     ) -> Result<bool, RegistryError> {
         let (issuer, jti) = (issuer.to_owned(), jti.to_owned());
-        self.run(move |c| sql::spend_jti(c, &issuer, &jti, expires, now))
+        self.write(move |c| sql::spend_jti(c, &issuer, &jti, expires, now))
             .await
     }
 
     async fn add_user(&self, user: User, password: Secret) -> Result<(), RegistryError> {
         let name = user.name.clone();
         let hash = password.hashed().await.map_err(|error| away(&error))?;
-        match self.run(move |c| sql::add_user(c, &user, &hash)).await? {
+        match self.write(move |c| sql::add_user(c, &user, &hash)).await? {
             true => Ok(()),
             false => Err(RegistryError::Taken(name)),
         }
     }
 
     async fn users(&self) -> Result<Vec<User>, RegistryError> {
-        let rows = self.run(|c| sql::users(c)).await?;
+        let rows = self.read(sql::users).await?;
         rows.into_iter()
             .map(|row| row.user().map(|(user, _)| user))
             .collect()
@@ -225,7 +237,7 @@ impl Registry for SqliteRegistry {
 
     async fn disable_user(&self, name: &str) -> Result<bool, RegistryError> {
         let name = name.to_owned();
-        let found = self.run(move |c| sql::disable_user(c, &name)).await?;
+        let found = self.write(move |c| sql::disable_user(c, &name)).await?;
         self.look()?;
         Ok(found)
     }
@@ -236,7 +248,7 @@ impl Registry for SqliteRegistry {
         password: Secret,
     ) -> Result<Option<User>, RegistryError> {
         let name = name.to_owned();
-        let row = self.run(move |c| sql::user(c, &name)).await?;
+        let row = self.read(move |c| sql::user(c, &name)).await?;
         checked(row.map(sql::UserRow::user).transpose()?, password).await
     }
 

@@ -1,17 +1,26 @@
-//! The statements of the registry and its rows.
+//! The statements of the registry and its rows, written once for both engines.
 
 use crate::{
     authn::{Client, RegistryError, SecretHash, User},
     fhir::Key,
     policy::Role,
-    store::{StoreError, session::Columns, sql::Value},
+    store::{
+        StoreError,
+        session::{Columns, Session},
+        sql::values,
+    },
 };
-use rusqlite::{Connection, OptionalExtension, Result, Row, TransactionBehavior, params};
+use rusqlite::{Connection, TransactionBehavior};
 use std::{path::Path, time::Duration};
 
 const TABLES: &str = include_str!("../migrations/sqlite/registry.sql");
 
-pub(super) fn connect(path: &Path) -> Result<Connection> {
+const CLIENT: &str = "SELECT id, metadata, secret, disabled FROM client";
+const USER: &str = "SELECT name, role, fhir_user, password, disabled FROM login";
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "wal")?;
@@ -20,26 +29,27 @@ pub(super) fn connect(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
+pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     let write = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     write.execute_batch(TABLES)?;
     write.commit()
 }
 
 /// Changes when another connection has committed: <https://www.sqlite.org/pragma.html#pragma_data_version>
-pub(super) fn data_version(connection: &Connection) -> Result<i64> {
+pub(super) fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection
         .prepare_cached("PRAGMA data_version")?
         .query_row([], |row| row.get(0))
 }
 
-pub(super) fn generation(connection: &Connection) -> Result<u64> {
+pub(super) fn generation(connection: &Connection) -> rusqlite::Result<u64> {
     let generation: i64 = connection
         .prepare_cached("SELECT generation FROM registry_generation WHERE one = 1")?
         .query_row([], |row| row.get(0))?;
     Ok(generation.unsigned_abs())
 }
 
+/// A client as it is stored.
 pub(super) struct ClientRow {
     id: String,
     metadata: String,
@@ -57,32 +67,13 @@ impl ClientRow {
         }
     }
 
-    fn read(row: &Row<'_>) -> Result<ClientRow> {
+    fn read(row: &dyn Columns) -> Result<ClientRow> {
         Ok(ClientRow {
             id: row.get(0)?,
             metadata: row.get(1)?,
             secret: row.get(2)?,
             disabled: row.get(3)?,
         })
-    }
-
-    pub(super) fn of_columns(row: &dyn Columns) -> std::result::Result<ClientRow, StoreError> {
-        Ok(ClientRow {
-            id: row.get(0)?,
-            metadata: row.get(1)?,
-            secret: row.get(2)?,
-            disabled: row.get(3)?,
-        })
-    }
-
-    pub(super) fn values(&self) -> [Value; 4] {
-        let text = |text: &str| Value::from(text);
-        [
-            text(&self.id),
-            text(&self.metadata),
-            self.secret.as_deref().map_or(Value::Null, text),
-            self.disabled.into(),
-        ]
     }
 
     pub(super) fn client(self) -> std::result::Result<Client, RegistryError> {
@@ -93,80 +84,59 @@ impl ClientRow {
     }
 }
 
-pub(super) fn client(connection: &Connection, id: &str) -> Result<Option<ClientRow>> {
-    connection
-        .prepare_cached("SELECT id, metadata, secret, disabled FROM client WHERE id = ?1")?
-        .query_row([id], ClientRow::read)
-        .optional()
+pub(super) fn client(read: &dyn Session, id: &str) -> Result<Option<ClientRow>> {
+    let sql = format!("{CLIENT} WHERE id = ?1");
+    read.first(&sql, &values![id], ClientRow::read)
 }
 
-pub(super) fn clients(connection: &Connection) -> Result<Vec<ClientRow>> {
-    connection
-        .prepare_cached("SELECT id, metadata, secret, disabled FROM client ORDER BY id")?
-        .query_map([], ClientRow::read)?
-        .collect()
+pub(super) fn clients(read: &dyn Session) -> Result<Vec<ClientRow>> {
+    read.all(&format!("{CLIENT} ORDER BY id"), &[], ClientRow::read)
 }
 
 /// False where the id is taken.
-pub(super) fn add_client(connection: &Connection, row: &ClientRow) -> Result<bool> {
-    let added = connection.execute(
-        "INSERT INTO client (id, metadata, secret, disabled) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT DO NOTHING",
-        params![row.id, row.metadata, row.secret, row.disabled],
-    )?;
-    Ok(added == 1)
+pub(super) fn add_client(tx: &dyn Session, row: &ClientRow) -> Result<bool> {
+    let sql = "INSERT INTO client (id, metadata, secret, disabled) VALUES (?1, ?2, ?3, ?4) \
+               ON CONFLICT DO NOTHING";
+    let values = values![
+        row.id.as_str(),
+        row.metadata.as_str(),
+        row.secret.as_deref(),
+        row.disabled,
+    ];
+    Ok(tx.run(sql, &values)? == 1)
 }
 
-pub(super) fn disable_client(connection: &mut Connection, id: &str) -> Result<bool> {
-    take_away(
-        connection,
-        "UPDATE client SET disabled = 1 WHERE id = ?1",
-        id,
-    )
+pub(super) fn disable_client(tx: &dyn Session, id: &str) -> Result<bool> {
+    take_away(tx, "UPDATE client SET disabled = 1 WHERE id = ?1", id)
 }
 
-pub(super) fn disable_user(connection: &mut Connection, name: &str) -> Result<bool> {
-    take_away(
-        connection,
-        "UPDATE login SET disabled = 1 WHERE name = ?1",
-        name,
-    )
+pub(super) fn disable_user(tx: &dyn Session, name: &str) -> Result<bool> {
+    take_away(tx, "UPDATE login SET disabled = 1 WHERE name = ?1", name)
 }
 
 /// The change and the generation in one transaction: nobody sees one without the other.
-fn take_away(connection: &mut Connection, change: &str, which: &str) -> Result<bool> {
-    let write = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found = write.execute(change, [which])?;
-    write.execute(
-        "UPDATE registry_generation SET generation = generation + 1",
-        [],
-    )?;
-    write.commit()?;
+fn take_away(tx: &dyn Session, change: &str, which: &str) -> Result<bool> {
+    let found = tx.run(change, &values![which])?;
+    let moves = "UPDATE registry_generation SET generation = generation + 1";
+    tx.run(moves, &[])?;
     Ok(found == 1)
 }
 
 /// True the first time.
 pub(super) fn spend_jti(
-    connection: &mut Connection,
+    tx: &dyn Session,
     issuer: &str,
     jti: &str,
     expires: i64,
     now: i64,
 ) -> Result<bool> {
-    let write = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    write
-        .prepare_cached("DELETE FROM spent_jti WHERE expires < ?1")?
-        .execute([now])?;
-    let added = write
-        .prepare_cached(
-            "INSERT INTO spent_jti (issuer, jti, expires) VALUES (?1, ?2, ?3)
-             ON CONFLICT DO NOTHING",
-        )?
-        .execute(params![issuer, jti, expires])?;
-    write.commit()?;
-    Ok(added == 1)
+    tx.run("DELETE FROM spent_jti WHERE expires < ?1", &values![now])?;
+    let sql = "INSERT INTO spent_jti (issuer, jti, expires) VALUES (?1, ?2, ?3) \
+               ON CONFLICT DO NOTHING";
+    Ok(tx.run(sql, &values![issuer, jti, expires])? == 1)
 }
 
+/// A login as it is stored.
 pub(super) struct UserRow {
     name: String,
     role: String,
@@ -176,17 +146,7 @@ pub(super) struct UserRow {
 }
 
 impl UserRow {
-    fn read(row: &Row<'_>) -> Result<UserRow> {
-        Ok(UserRow {
-            name: row.get(0)?,
-            role: row.get(1)?,
-            fhir_user: row.get(2)?,
-            password: row.get(3)?,
-            disabled: row.get(4)?,
-        })
-    }
-
-    pub(super) fn of_columns(row: &dyn Columns) -> std::result::Result<UserRow, StoreError> {
+    fn read(row: &dyn Columns) -> Result<UserRow> {
         Ok(UserRow {
             name: row.get(0)?,
             role: row.get(1)?,
@@ -212,46 +172,26 @@ impl UserRow {
     }
 }
 
-/// The columns of a login.
-pub(super) fn user_values(user: &User, hash: &SecretHash) -> [Value; 5] {
-    let person = user.fhir_user.as_ref().map(ToString::to_string);
-    [
-        Value::from(&*user.name),
-        user.role.name().into(),
-        person.map_or(Value::Null, Value::from),
-        hash.as_str().into(),
-        user.disabled.into(),
-    ]
+pub(super) fn user(read: &dyn Session, name: &str) -> Result<Option<UserRow>> {
+    let sql = format!("{USER} WHERE name = ?1");
+    read.first(&sql, &values![name], UserRow::read)
 }
 
-const USER: &str = "SELECT name, role, fhir_user, password, disabled FROM login";
-
-pub(super) fn user(connection: &Connection, name: &str) -> Result<Option<UserRow>> {
-    connection
-        .prepare_cached(&format!("{USER} WHERE name = ?1"))?
-        .query_row([name], UserRow::read)
-        .optional()
-}
-
-pub(super) fn users(connection: &Connection) -> Result<Vec<UserRow>> {
-    connection
-        .prepare_cached(&format!("{USER} ORDER BY name"))?
-        .query_map([], UserRow::read)?
-        .collect()
+pub(super) fn users(read: &dyn Session) -> Result<Vec<UserRow>> {
+    read.all(&format!("{USER} ORDER BY name"), &[], UserRow::read)
 }
 
 /// False where the name is taken.
-pub(super) fn add_user(connection: &Connection, user: &User, hash: &SecretHash) -> Result<bool> {
-    let added = connection.execute(
-        "INSERT INTO login (name, role, fhir_user, password, disabled)
-         VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
-        params![
-            &*user.name,
-            user.role.name(),
-            user.fhir_user.as_ref().map(ToString::to_string),
-            hash.as_str(),
-            user.disabled,
-        ],
-    )?;
-    Ok(added == 1)
+pub(super) fn add_user(tx: &dyn Session, user: &User, hash: &SecretHash) -> Result<bool> {
+    let sql = "INSERT INTO login (name, role, fhir_user, password, disabled) \
+               VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
+    let person = user.fhir_user.as_ref().map(ToString::to_string);
+    let values = values![
+        &*user.name,
+        user.role.name(),
+        person,
+        hash.as_str(),
+        user.disabled,
+    ];
+    Ok(tx.run(sql, &values)? == 1)
 }
