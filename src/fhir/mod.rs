@@ -14,7 +14,7 @@ pub mod time;
 
 pub use json::Node;
 pub use kind::{Kind, Kinds};
-pub use name::{Id, Key, Target};
+pub use name::{Id, Key, Target, canonical};
 pub use resource::{Path, Resource, ResourceError};
 pub use time::{Instant, Interval};
 

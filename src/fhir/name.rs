@@ -23,6 +23,15 @@ impl Id {
     }
 }
 
+/// The URL of a canonical name (`url` or `url|version`), and its version where it says one
+/// (<https://hl7.org/fhir/R4/references.html#canonical>).
+pub fn canonical(name: &str) -> (&str, Option<&str>) {
+    match name.split_once('|') {
+        Some((url, version)) => (url, Some(version)),
+        None => (name, None),
+    }
+}
+
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

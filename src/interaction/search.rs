@@ -7,7 +7,7 @@ use super::{
 use crate::{
     faces::Trim,
     fhir::{
-        Key, Kind, Kinds,
+        Key, Kind, Kinds, canonical,
         outcome::{Issue, IssueType},
     },
     gate::{Disclosure, Journal, Released, disclose},
@@ -212,10 +212,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         };
         let found = self.named_definition(case, kind, name).await?;
         let stored = found.as_ref().and_then(Released::definition);
-        let (url, version) = match name.split_once('|') {
-            Some((url, version)) => (url, Some(version)),
-            None => (&**name, None),
-        };
+        let (url, version) = canonical(name);
         // What comes with the program, where it is not stored: ours, and R4's own.
         let ours = || {
             let own = own(kind.name(), url)
@@ -233,10 +230,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         kind: Kind,
         name: &str,
     ) -> Result<Option<Released>, Refusal> {
-        let (url, version) = match name.split_once('|') {
-            Some((url, version)) => (url, Some(version)),
-            None => (name, None),
-        };
+        let (url, version) = canonical(name);
         let escape = |text: &str| {
             let mut out = String::new();
             for char in text.chars() {

@@ -175,10 +175,7 @@ impl Profiles {
         if let Some(first) = self.under.and_then(|under| under.find(canonical)) {
             return Some(first);
         }
-        let (url, version) = match canonical.split_once('|') {
-            Some((url, version)) => (url, Some(version)),
-            None => (canonical, None),
-        };
+        let (url, version) = crate::fhir::canonical(canonical);
         let definition = self.by_url.get(url)?;
         let same = version.is_none_or(|version| definition.version.as_deref() == Some(version));
         same.then_some(definition)

@@ -2,6 +2,7 @@
 //! no such definition is stored (<https://hl7.org/fhir/R4/terminologies-valuesets.html>).
 
 use super::terms::{Definition, Need};
+use crate::fhir::canonical;
 
 const VALUE_SETS: &str = include_str!("../../profiles/r4/value-sets.tsv");
 const CODE_SYSTEMS: &str = include_str!("../../profiles/r4/code-systems.tsv");
@@ -13,10 +14,7 @@ pub fn shipped(need: &Need) -> Option<Definition> {
         Need::CodeSystem(name) => (CODE_SYSTEMS, name),
         Need::Kin(_) => return None,
     };
-    let (url, version) = match name.split_once('|') {
-        Some((url, version)) => (url, Some(version)),
-        None => (&**name, None),
-    };
+    let (url, version) = canonical(name);
     let rows: Vec<Vec<&str>> = table
         .lines()
         .filter(|line| line.split('\t').next() == Some(url))

@@ -88,19 +88,13 @@ pub fn search(
     }
     let matching = query::matching(&lens, plan);
     let order = Order::of(plan);
-    let rids = if plan.total == Total::None {
-        fill(read, &mut page, matching, &order, plan.count, from)?
-    } else {
-        let sql = query::counted_page(matching, &order, u32::from(plan.count), from);
-        let mut matched = rows_of(read, &sql, order.keys(), true)?;
-        page.total = Some(match matched.first() {
-            Some(first) => first.total.unsigned_abs(),
-            // Nothing follows on the place from which the page was asked.
-            None if from.is_some() => total(read, &lens, plan)?,
-            None => 0,
-        });
-        turn(&mut page, &mut matched, plan.count)
-    };
+    let counted = plan.total != Total::None;
+    let rids = fill(read, &mut page, matching, &order, plan.count, from, counted)?;
+    if counted && page.total.is_none() {
+        // No row tells: there is none, or none behind the place from which the page was asked.
+        let asked = from.map(|_| total(read, &lens, plan)).transpose()?;
+        page.total = Some(asked.unwrap_or_default());
+    }
     let along = along(read, &lens, plan, &rids)?;
     page.cut = along.cut;
     seal(read, case, settings, &names, &rids, &along.rids, &mut page)?;
@@ -234,6 +228,7 @@ pub fn everything(
         &Order::Name,
         count,
         from,
+        false,
     )?;
     seal(read, case, settings, &names, &rids, &[], &mut page)?;
     Ok(page)
@@ -269,7 +264,7 @@ struct Matched {
     rid: i64,
     position: Position,
     /// How many match on all pages, where that was asked.
-    total: i64,
+    total: Option<u64>,
 }
 
 fn total(read: &dyn Session, lens: &Lens, plan: &Plan) -> Result<u64, StoreError> {
@@ -278,7 +273,8 @@ fn total(read: &dyn Session, lens: &Lens, plan: &Plan) -> Result<u64, StoreError
     one_number(read, &query::count(query::matching(lens, &unsorted)))
 }
 
-/// The numbers of one page; `page.next` where there is another.
+/// The numbers of one page; `page.next` where there is another. Where it is `counted`, its rows tell how
+/// many match on all pages.
 fn fill(
     read: &dyn Session,
     page: &mut Page,
@@ -286,19 +282,21 @@ fn fill(
     order: &Order,
     count: u16,
     from: Option<&Position>,
+    counted: bool,
 ) -> Result<Vec<i64>, StoreError> {
-    let sql = query::page(inner, order, u32::from(count), from);
-    let mut matched = rows_of(read, &sql, order.keys(), false)?;
-    Ok(turn(page, &mut matched, count))
-}
-
-/// Cuts what follows on a page, and says where it goes on.
-fn turn(page: &mut Page, matched: &mut Vec<Matched>, count: u16) -> Vec<i64> {
+    let page_of = if counted {
+        query::counted_page
+    } else {
+        query::page
+    };
+    let sql = page_of(inner, order, u32::from(count), from);
+    let mut matched = rows_of(read, &sql, order.keys(), counted)?;
+    page.total = matched.first().and_then(|first| first.total);
     if matched.len() > usize::from(count) {
         matched.truncate(usize::from(count));
         page.next = matched.last().map(|last| last.position.clone());
     }
-    matched.iter().map(|matched| matched.rid).collect()
+    Ok(matched.into_iter().map(|matched| matched.rid).collect())
 }
 
 /// Fetches records and what holds towards their patients.
@@ -522,7 +520,10 @@ fn rows_of(
         Ok(Matched {
             rid: row.get(0)?,
             position: Position::of(values, row.get(1)?, row.get(2)?),
-            total: if counted { row.get(3 + keys)? } else { 0 },
+            total: counted
+                .then(|| row.get(3 + keys))
+                .transpose()?
+                .map(i64::unsigned_abs),
         })
     })
 }
