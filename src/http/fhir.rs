@@ -37,7 +37,6 @@ pub fn mount(mount: Mount, api: &Api) -> Mount {
     let parts = api.parts();
     let mount = mount
         .telling(Refusals::to(&parts.log, parts.clock))
-        .counting(&parts.log)
         .on(Act::Read, read, api.clone())
         .on(Act::Vread, vread, api.clone())
         .on(Act::HistoryInstance, history, api.clone())

@@ -36,11 +36,7 @@ use super::{
     request_id::X_REQUEST_ID,
     router::{self, Area, Route},
 };
-use crate::{
-    calendar::Stopwatch,
-    config::LimitsConfig,
-    store::audit::{AtWork, AuditLog},
-};
+use crate::{calendar::Stopwatch, config::LimitsConfig};
 use axum::{
     body::{Body, HttpBody},
     extract::Request,
@@ -74,7 +70,6 @@ pub struct Edge {
     time: Duration,
     refusals: OnceLock<Refusals>,
     proxies: Proxies,
-    log: OnceLock<AuditLog>,
 }
 
 impl Edge {
@@ -87,18 +82,12 @@ impl Edge {
             time: Duration::from_secs(limits.request_seconds),
             refusals: OnceLock::new(),
             proxies,
-            log: OnceLock::new(),
         }
     }
 
     /// Where refused access is recorded; the first word counts.
     pub(super) fn tell(&self, refusals: Refusals) {
         let _ = self.refusals.set(refusals);
-    }
-
-    /// The log that is told how many requests are at work; the first word counts.
-    pub(super) fn count(&self, log: &AuditLog) {
-        let _ = self.log.set(log.clone());
     }
 
     /// Requests at work now.
@@ -129,9 +118,7 @@ impl Edge {
 
     fn permit(self: &Arc<Edge>, area: Area) -> Option<Permit> {
         let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let fhir = area == Area::Fhir;
-        let audited = self.log.get().filter(|_| fhir).map(AuditLog::at_work);
-        let permit = Permit(self.clone(), audited);
+        let permit = Permit(self.clone());
         (before < self.most || area == Area::Operations).then_some(permit)
     }
 
@@ -144,16 +131,12 @@ impl Edge {
             time: Duration::from_millis(20),
             refusals: OnceLock::new(),
             proxies: Proxies::new("http://here.example", &[]),
-            log: OnceLock::new(),
         }
     }
 }
 
 /// A request at work; gives its place back when dropped, also when the client went away.
-struct Permit(
-    Arc<Edge>,
-    #[expect(dead_code, reason = "held")] Option<AtWork>,
-);
+struct Permit(Arc<Edge>);
 
 impl Drop for Permit {
     fn drop(&mut self) {

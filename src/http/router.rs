@@ -2,7 +2,6 @@
 //! the server does what it says and says what it does.
 
 use super::{Failure, meters::RouteMeters, middleware::Edge};
-use crate::store::audit::AuditLog;
 use axum::{
     Router,
     handler::Handler,
@@ -310,13 +309,6 @@ impl Mount {
     #[must_use]
     pub fn telling(self, refusals: super::refused::Refusals) -> Mount {
         self.edge.tell(refusals);
-        self
-    }
-
-    /// Requests of `/fhir` are counted as at work for this log.
-    #[must_use]
-    pub fn counting(self, log: &AuditLog) -> Mount {
-        self.edge.count(log);
         self
     }
 

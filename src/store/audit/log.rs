@@ -2,7 +2,6 @@
 
 use super::{
     OpenError, body,
-    crowd::{AtWork, Crowd},
     projection::Row,
     schema,
     writer::{Append, Message, Writer},
@@ -67,7 +66,6 @@ pub(super) struct Inner {
     room: Arc<Semaphore>,
     pub(super) readers: Readers,
     chain: i64,
-    pub(super) crowd: Arc<Crowd>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -83,14 +81,12 @@ impl AuditLog {
     /// Blocks on the disk.
     pub fn open(options: &Options) -> Result<AuditLog, OpenError> {
         let (sender, receiver) = mpsc::channel();
-        let crowd = Arc::<Crowd>::default();
-        let writer = Writer::open(options, receiver, Arc::clone(&crowd))?;
+        let writer = Writer::open(options, receiver)?;
         let chain = writer.chain();
         let thread = std::thread::Builder::new()
             .name(String::from("audit"))
             .spawn(move || writer.run())
             .map_err(OpenError::Thread)?;
-        crowd.serve(thread.thread().clone());
         Ok(AuditLog {
             inner: Arc::new(Inner {
                 queue: Some(sender),
@@ -101,16 +97,9 @@ impl AuditLog {
                     idle: Mutex::default(),
                 },
                 chain,
-                crowd,
                 writer: Some(thread),
             }),
         })
-    }
-
-    /// A request begins that may record entries: until the answer is dropped, commits wait a moment
-    /// for it.
-    pub fn at_work(&self) -> AtWork {
-        AtWork::of(&self.inner.crowd)
     }
 
     /// The chain that this process writes.
@@ -137,20 +126,14 @@ impl Journal for AuditLog {
         let room = Arc::clone(&self.inner.room).acquire_owned().await;
         let room = room.map_err(|_| JournalError)?;
         let (done, answer) = oneshot::channel();
-        let crowd = &self.inner.crowd;
-        crowd.waits();
-        let sent = self.send(Message::Append(Append {
+        self.send(Message::Append(Append {
             at,
             body,
             row,
             done,
             _room: room,
-        }));
-        if sent.is_none() {
-            crowd.answered(1);
-            return Err(JournalError);
-        }
-        crowd.queued();
+        }))
+        .ok_or(JournalError)?;
         answer.await.unwrap_or(Err(JournalError))
     }
 }

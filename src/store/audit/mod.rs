@@ -2,8 +2,7 @@
 //!
 //! **Durable before answer.** [`record`](crate::gate::Journal::record) resolves only after the commit
 //! that holds the entry was synced (`WAL`, `synchronous=FULL`). One thread writes; it takes whatever
-//! waits, appends it in one transaction, and answers all of it with one sync; while other requests
-//! are at work it waits a moment for their entries (`crowd`). If the commit fails,
+//! waits, appends it in one transaction, and answers all of it with one sync. If the commit fails,
 //! nobody in it is answered with `Ok`, and the next group tries again.
 //!
 //! **Chains.** Each process that opens the log starts a chain. An entry's hash covers the chain, its
@@ -34,7 +33,6 @@
 
 mod body;
 mod chain;
-mod crowd;
 mod error;
 pub mod event;
 mod head;
@@ -47,7 +45,6 @@ mod verify;
 mod writer;
 
 pub use body::{Recorded, RecordedRecord};
-pub use crowd::AtWork;
 pub use error::{OpenError, ReadError};
 pub use log::{AuditLog, Options, file};
 pub use place::Place;

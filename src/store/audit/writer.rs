@@ -3,13 +3,12 @@
 use super::{
     Options,
     chain::{self, Tail},
-    crowd::Crowd,
     error::OpenError,
     head::Heads,
     place::Place,
     projection, schema,
 };
-use crate::{calendar::Stopwatch, fhir::Instant, gate::JournalError};
+use crate::{fhir::Instant, gate::JournalError};
 use rusqlite::{
     Connection, ToSql, TransactionBehavior,
     types::{ToSqlOutput, ValueRef},
@@ -20,11 +19,7 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        mpsc::{Receiver, RecvTimeoutError},
-    },
-    thread,
+    sync::mpsc::{Receiver, RecvTimeoutError},
     time::Duration,
 };
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -32,12 +27,6 @@ use uuid::Uuid;
 
 /// The most entries in one commit.
 const GROUP: usize = 512;
-
-/// So long may the first entry of a group wait for those of other requests that are at work.
-const LINGER: Duration = Duration::from_micros(300);
-
-/// After a wait in which nothing came, so many groups are committed without one.
-const HASTY: u32 = 64;
 
 /// So long must nobody record anything before the search index is brought up by itself.
 const QUIET: Duration = Duration::from_millis(20);
@@ -117,20 +106,13 @@ pub(super) struct Writer {
     quiet: Duration,
     /// What is durable and not in the search index yet, as far as it is remembered; by id.
     fresh: VecDeque<projection::Fresh>,
-    crowd: Arc<Crowd>,
-    /// Groups that are still to be committed without waiting for more.
-    hasty: u32,
     group: Vec<Append>,
     asked: Vec<(i64, oneshot::Sender<bool>)>,
 }
 
 impl Writer {
     /// Opens the file and starts a chain.
-    pub(super) fn open(
-        options: &Options,
-        queue: Receiver<Message>,
-        crowd: Arc<Crowd>,
-    ) -> Result<Writer, OpenError> {
+    pub(super) fn open(options: &Options, queue: Receiver<Message>) -> Result<Writer, OpenError> {
         let file = super::file(&options.data_dir);
         let mut connection = schema::prepare(&file, options.busy)?;
         let engine = |error| OpenError::of(&file, error);
@@ -156,8 +138,6 @@ impl Writer {
             projected: 0,
             quiet: QUIET,
             fresh: VecDeque::new(),
-            crowd,
-            hasty: 0,
             group: Vec::with_capacity(GROUP),
             asked: Vec::new(),
         })
@@ -177,7 +157,11 @@ impl Writer {
             if let Some(message) = message {
                 self.sort(message);
             }
-            self.gather();
+            while self.group.len() < GROUP
+                && let Ok(message) = self.queue.try_recv()
+            {
+                self.sort(message);
+            }
             let slice = SLICE.max(2 * self.group.len());
             self.settle_group();
             if !self.asked.is_empty() {
@@ -186,35 +170,6 @@ impl Writer {
                 self.project(slice);
             }
             self.copy_back();
-        }
-    }
-
-    /// Takes what waits, and what comes in a moment while other requests are at work.
-    fn gather(&mut self) {
-        let began = Stopwatch::start();
-        let first = self.group.len();
-        loop {
-            while self.group.len() < GROUP
-                && let Ok(message) = self.queue.try_recv()
-            {
-                self.sort(message);
-            }
-            let all = self.crowd.at_work() <= self.group.len();
-            if all || self.group.is_empty() || self.group.len() >= GROUP || !self.asked.is_empty() {
-                return;
-            }
-            if self.hasty > 0 {
-                self.hasty -= 1;
-                return;
-            }
-            let left = LINGER.saturating_sub(began.elapsed());
-            if left.is_zero() {
-                if self.group.len() == first {
-                    self.hasty = HASTY;
-                }
-                return;
-            }
-            thread::park_timeout(left);
         }
     }
 
@@ -263,7 +218,6 @@ impl Writer {
                 Err(JournalError)
             }
         };
-        self.crowd.answered(self.group.len());
         for append in self.group.drain(..) {
             // Who no longer waits was not answered; the entry says more than happened.
             let _ = append.done.send(answer);
@@ -435,21 +389,6 @@ mod tests {
             log.search(Search::default()).await.is_ok(),
             "nothing to index"
         );
-    }
-
-    #[tokio::test]
-    async fn who_is_at_work_and_records_nothing_holds_nobody_up() {
-        let fixture = Fixture::new();
-        let log = fixture.open();
-        let idle = log.at_work();
-        for number in 0..100 {
-            let own = log.at_work();
-            log.record(entry(number)).await.unwrap();
-            drop(own);
-        }
-        drop(idle);
-        assert_eq!(log.inner.crowd.at_work(), 0);
-        assert_eq!(log.search(Search::default()).await.unwrap().total, 100);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
