@@ -141,7 +141,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    fn of(param: &Param, table: &'static str) -> Rows {
+    pub(super) fn of(param: &Param, table: &'static str) -> Rows {
         Rows {
             table,
             id: param.id,
@@ -258,7 +258,7 @@ fn exists(lens: &Lens, param: &Param, rows: Rows, says: Sql, at: Level) -> Sql {
 }
 
 /// Whether an entry of a record that is seen may be known.
-fn known(lens: &Lens, param: &Param, rows: Rows, at: Level, e: &str) -> Sql {
+pub(super) fn known(lens: &Lens, param: &Param, rows: Rows, at: Level, e: &str) -> Sql {
     let r = Alias {
         name: &at.r(),
         kind: at.kind,

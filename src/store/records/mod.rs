@@ -5,6 +5,7 @@ pub mod history;
 pub mod index;
 pub mod keys;
 pub mod neighbours;
+mod ordered;
 pub mod relabel;
 pub mod remembered;
 pub mod rows;

@@ -36,6 +36,7 @@ pub struct Remembered {
     requesters: usize,
     names: HashMap<Option<Key>, HashMap<Option<Key>, Rc<Names>>>,
     patients: HashMap<i64, Rc<Patient>>,
+    keys: HashMap<i64, Option<Key>>,
     with_directives: Option<Rc<Vec<i64>>>,
 }
 
@@ -122,6 +123,20 @@ impl<'s> Snapshot<'s> {
         let found = Rc::new(standing::with_directives(self)?);
         self.remembered.borrow_mut().with_directives = Some(found.clone());
         Ok(found)
+    }
+
+    /// Type and id behind a number.
+    pub fn key(&self, rid: i64) -> Result<Option<Key>, StoreError> {
+        if let Some(known) = self.remembered.borrow().keys.get(&rid) {
+            return Ok(known.clone());
+        }
+        let key = keys::key_of(self, rid)?;
+        let mut all = self.remembered.borrow_mut();
+        if all.keys.len() >= MOST {
+            all.keys.clear();
+        }
+        all.keys.insert(rid, key.clone());
+        Ok(key)
     }
 
     /// The patient of that number.

@@ -1,6 +1,6 @@
 //! Rows ↔ sealed records.
 
-use super::keys;
+use super::{keys, remembered::Snapshot};
 use crate::{
     faces::Stamp,
     fhir::{Interval, Key},
@@ -32,6 +32,16 @@ macro_rules! named {
          LEFT JOIN locator o ON o.rid = r.organization \
          LEFT JOIN record_patient q ON q.rid = r.rid AND q.own = 1 \
          LEFT JOIN locator p ON p.rid = q.patient WHERE "
+    };
+}
+
+/// The same of a record alone, with the numbers in the place of the keys, and whose it is where it is one
+/// patient's.
+macro_rules! numbered {
+    () => {
+        "r.rid, r.kind, r.id, r.labels, r.conditional, r.protected, r.c_protected, r.review, \
+         r.p_labels, r.p_conditional, r.p_protected, r.p_c_protected, r.served_from, r.served_to, \
+         r.subjects, r.deleted, r.author, NULL, r.organization, NULL, r.sole, NULL, NULL"
     };
 }
 
@@ -92,8 +102,8 @@ fn facts_of(row: &dyn Columns) -> Result<Facts, StoreError> {
             (Some(start), Some(end)) => Some(Interval { start, end }),
             _ => None,
         },
-        author: key(row, 16, 17)?,
-        organization: key(row, 18, 19)?,
+        author: None,
+        organization: None,
     })
 }
 
@@ -138,7 +148,11 @@ pub fn by_numbers(read: &dyn Session, rids: &[i64]) -> Result<Vec<Found>, StoreE
         read.rows(&sql, &values, &mut |row| {
             let reading = match found.entry(row.get(0)?) {
                 Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) => entry.insert(Reading::begin(row)?),
+                Entry::Vacant(entry) => {
+                    let mut reading = Reading::begin(row)?;
+                    reading.name(row)?;
+                    entry.insert(reading)
+                }
             };
             reading.patient(row)?;
             Ok(true)
@@ -158,6 +172,72 @@ pub fn by_key(read: &dyn Session, key: &Key) -> Result<Option<Found>, StoreError
         "r.kind = ?1 AND r.id = ?2"
     );
     found(read, SQL, &values![key.kind.number(), key.id.as_str()])
+}
+
+/// [`by_number`] in a snapshot that remembers keys: of most records it takes one row.
+pub fn shown_by_number(read: &Snapshot<'_>, rid: i64) -> Result<Option<Found>, StoreError> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        numbered!(),
+        whole!(),
+        " FROM record r WHERE r.rid = ?1"
+    );
+    shown(read, SQL, &values![rid], &|| by_number(read, rid))
+}
+
+/// [`by_numbers`] in a snapshot that remembers keys.
+pub fn shown_by_numbers(read: &Snapshot<'_>, rids: &[i64]) -> Result<Vec<Found>, StoreError> {
+    if read.at_once() > 1 {
+        return by_numbers(read, rids);
+    }
+    let found = rids.iter().map(|rid| shown_by_number(read, *rid));
+    found.filter_map(Result::transpose).collect()
+}
+
+/// [`by_key`] in a snapshot that remembers keys.
+pub fn shown_by_key(read: &Snapshot<'_>, key: &Key) -> Result<Option<Found>, StoreError> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        numbered!(),
+        whole!(),
+        " FROM record r WHERE r.kind = ?1 AND r.id = ?2"
+    );
+    if read.at_once() > 1 {
+        return by_key(read, key);
+    }
+    let values = values![key.kind.number(), key.id.as_str()];
+    shown(read, SQL, &values, &|| by_key(read, key))
+}
+
+/// A record by one row of its own; what names several patients, or is whole only with other rows, `joined`
+/// reads.
+fn shown(
+    read: &Snapshot<'_>,
+    sql: &str,
+    values: &[Value],
+    joined: &dyn Fn() -> Result<Option<Found>, StoreError>,
+) -> Result<Option<Found>, StoreError> {
+    let session: &dyn Session = read;
+    let found = session.first(sql, values, |row| {
+        let numbers: [Option<i64>; 3] = [row.get(16)?, row.get(18)?, row.get(20)?];
+        Ok((Reading::begin(row)?, numbers))
+    })?;
+    let Some((mut reading, [author, organization, sole])) = found else {
+        return Ok(None);
+    };
+    let key_of = |number: Option<i64>| match number {
+        Some(number) => read.key(number),
+        None => Ok(None),
+    };
+    if reading.expected {
+        let (Some(number), Some(key)) = (sole, key_of(sole)?) else {
+            return joined();
+        };
+        reading.patients.push((number, key));
+    }
+    reading.whole.facts.author = key_of(author)?;
+    reading.whole.facts.organization = key_of(organization)?;
+    reading.end().map(Some)
 }
 
 /// A record from its first row, and its patients, one a row.
@@ -188,6 +268,13 @@ impl Reading {
             },
             patients: Vec::new(),
         })
+    }
+
+    /// Its author and its organization.
+    fn name(&mut self, row: &dyn Columns) -> Result<(), StoreError> {
+        self.whole.facts.author = key(row, 16, 17)?;
+        self.whole.facts.organization = key(row, 18, 19)?;
+        Ok(())
     }
 
     fn patient(&mut self, row: &dyn Columns) -> Result<(), StoreError> {
@@ -221,7 +308,11 @@ fn found(read: &dyn Session, sql: &str, values: &[Value]) -> Result<Option<Found
     read.rows(sql, values, &mut |row| {
         let reading = match &mut reading {
             Some(reading) => reading,
-            none => none.insert(Reading::begin(row)?),
+            none => {
+                let reading = none.insert(Reading::begin(row)?);
+                reading.name(row)?;
+                reading
+            }
         };
         reading.patient(row)?;
         Ok(reading.expected)
@@ -231,9 +322,12 @@ fn found(read: &dyn Session, sql: &str, values: &[Value]) -> Result<Option<Found
 
 /// Adds the facts of the records that it refers to: a member's restriction is tested on them, so that
 /// no reference leads to what it hides.
-pub fn with_targets(read: &dyn Session, rid: i64, sealed: Sealed) -> Result<Sealed, StoreError> {
+pub fn with_targets(read: &Snapshot<'_>, rid: i64, sealed: Sealed) -> Result<Sealed, StoreError> {
     let sql = "SELECT target FROM reference WHERE rid = ?1";
-    let targets = by_numbers(read, &read.numbers(sql, &values![rid])?)?;
+    let targets = {
+        let session: &dyn Session = read;
+        shown_by_numbers(read, &session.numbers(sql, &values![rid])?)?
+    };
     let targets = targets.iter().filter(|found| !found.deleted);
     let facts = targets.map(|found| found.sealed.facts().clone());
     Ok(sealed.referring_to(facts.collect()))

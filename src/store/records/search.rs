@@ -2,7 +2,7 @@
 //! the caller's snapshot.
 
 use super::{
-    keys,
+    keys, ordered,
     remembered::Snapshot,
     rows,
     standing::{self, Names},
@@ -47,7 +47,7 @@ pub fn read(
     key: &Key,
 ) -> Result<Option<Found>, StoreError> {
     let names = read.names(&case.requester)?;
-    let Some(found) = rows::by_key(read, key)?.filter(|found| !found.deleted) else {
+    let Some(found) = rows::shown_by_key(read, key)?.filter(|found| !found.deleted) else {
         return Ok(None);
     };
     let standing = standing::standing(read, case, settings, &names, &found.patients)?;
@@ -86,10 +86,20 @@ pub fn search(
         page.total = Some(total(read, &lens, plan)?);
         return Ok(page);
     }
-    let matching = query::matching(&lens, plan);
-    let order = Order::of(plan);
     let counted = plan.total != Total::None;
-    let rids = fill(read, &mut page, matching, &order, plan.count, from, counted)?;
+    let ordered = if counted {
+        None
+    } else {
+        ordered::page(read, &lens, plan, from)?
+    };
+    let rids = match ordered {
+        Some(matched) => take(&mut page, matched, plan.count),
+        None => {
+            let matching = query::matching(&lens, plan);
+            let order = Order::of(plan);
+            fill(read, &mut page, matching, &order, plan.count, from, counted)?
+        }
+    };
     if counted && page.total.is_none() {
         // No row tells: there is none, or none behind the place from which the page was asked.
         let asked = from.map(|_| total(read, &lens, plan)).transpose()?;
@@ -260,9 +270,12 @@ pub fn named(
     Ok(page)
 }
 
-struct Matched {
-    rid: i64,
-    position: Position,
+/// A match.
+pub(super) struct Matched {
+    /// Its number.
+    pub(super) rid: i64,
+    /// Its place in the order.
+    pub(super) position: Position,
     /// How many match on all pages, where that was asked.
     total: Option<u64>,
 }
@@ -290,13 +303,18 @@ fn fill(
         query::page
     };
     let sql = page_of(inner, order, u32::from(count), from);
-    let mut matched = rows_of(read, &sql, order.keys(), counted)?;
+    let matched = rows_of(read, &sql, order.keys(), counted)?;
     page.total = matched.first().and_then(|first| first.total);
+    Ok(take(page, matched, count))
+}
+
+/// The numbers of the first `count`; `page.next` where there are more.
+fn take(page: &mut Page, mut matched: Vec<Matched>, count: u16) -> Vec<i64> {
     if matched.len() > usize::from(count) {
         matched.truncate(usize::from(count));
         page.next = matched.last().map(|last| last.position.clone());
     }
-    Ok(matched.into_iter().map(|matched| matched.rid).collect())
+    matched.into_iter().map(|matched| matched.rid).collect()
 }
 
 /// Fetches records and what holds towards their patients.
@@ -311,7 +329,7 @@ fn seal(
 ) -> Result<(), StoreError> {
     let mut patients: Vec<i64> = Vec::new();
     let mut fetch = |rids: &[i64]| -> Result<Vec<(i64, Sealed)>, StoreError> {
-        let found = rows::by_numbers(read, rids)?.into_iter();
+        let found = rows::shown_by_numbers(read, rids)?.into_iter();
         let sealed = found.map(|found| {
             patients.extend(&found.patients);
             (found.rid, found.sealed)
@@ -496,12 +514,12 @@ fn one_number(read: &dyn Session, sql: &Sql) -> Result<u64, StoreError> {
     Ok(number.unsigned_abs())
 }
 
-fn numbers(read: &dyn Session, sql: &Sql) -> Result<Vec<i64>, StoreError> {
+pub(super) fn numbers(read: &dyn Session, sql: &Sql) -> Result<Vec<i64>, StoreError> {
     read.numbers(&sql.text, &sql.values)
 }
 
 /// The rows of a page in an order of so many keys; where it is `counted`, the total stands behind them.
-fn rows_of(
+pub(super) fn rows_of(
     read: &dyn Session,
     sql: &Sql,
     keys: usize,

@@ -1,0 +1,132 @@
+//! Pages of what points at patients, taken from an index that has them in order: a search of one patient's
+//! records looks at about as many as it shows. The answer is the same as that of the whole query.
+
+use super::{
+    keys,
+    search::{Matched, numbers, rows_of},
+};
+use crate::{
+    fhir::{Key, Kind, Kinds},
+    search::{
+        filter::{Filter, ReferenceTest, Test},
+        plan::Plan,
+    },
+    store::{
+        Position, StoreError,
+        query::{self, Order},
+        session::Session,
+        visible::Lens,
+    },
+};
+
+/// The most patients whose records are put together to one page.
+const FEW: usize = 8;
+
+/// One page of a plan, at most one more than its `count`, after `from`; `None` where no filter names few
+/// patients or another order is asked for. For an engine beside us: it asks once a patient.
+pub fn page(
+    read: &dyn Session,
+    lens: &Lens,
+    plan: &Plan,
+    from: Option<&Position>,
+) -> Result<Option<Vec<Matched>>, StoreError> {
+    if read.at_once() > 1 || !plan.sort.is_empty() || plan.kind.is_none() {
+        return Ok(None);
+    }
+    let Some((by, patients)) = patients(read, lens, plan)? else {
+        return Ok(None);
+    };
+    let most = usize::from(plan.count) + 1;
+    let mut all: Vec<Matched> = Vec::new();
+    for patient in &patients {
+        let Some(found) = of_patient(read, lens, plan, by, *patient, from)? else {
+            return Ok(None);
+        };
+        all.extend(found);
+    }
+    if patients.len() > 1 {
+        // Of one type.
+        all.sort_by(|one, other| one.position.id.cmp(&other.position.id));
+        all.dedup_by_key(|matched| matched.rid);
+        all.truncate(most);
+    }
+    Ok(Some(all))
+}
+
+/// The matches of one patient, in order.
+fn of_patient(
+    read: &dyn Session,
+    lens: &Lens,
+    plan: &Plan,
+    by: usize,
+    patient: i64,
+    from: Option<&Position>,
+) -> Result<Option<Vec<Matched>>, StoreError> {
+    let most = usize::from(plan.count) + 1;
+    let mut all: Vec<Matched> = Vec::new();
+    let mut from = from.cloned();
+    loop {
+        let Some(sql) = query::pointing_at(lens, plan, by, patient) else {
+            return Ok(None);
+        };
+        let count = u32::from(plan.count);
+        let sql = query::page(sql, &Order::Name, count, from.as_ref());
+        let found = rows_of(read, &sql, 0, false)?;
+        let is_last = found.len() < most;
+        from = found.last().map(|last| last.position.clone());
+        all.extend(found);
+        // One that points there twice stands there twice, side by side.
+        all.dedup_by_key(|matched| matched.rid);
+        if is_last || all.len() >= most {
+            all.truncate(most);
+            return Ok(Some(all));
+        }
+    }
+}
+
+/// The filter that names few patients, by its place, and whom: by id, or as the end of a chain, which is
+/// looked up first.
+fn patients(
+    read: &dyn Session,
+    lens: &Lens,
+    plan: &Plan,
+) -> Result<Option<(usize, Vec<i64>)>, StoreError> {
+    let Some(kind) = Kind::named("Patient") else {
+        return Ok(None);
+    };
+    let only = |kinds: Kinds| kinds == Kinds::NONE.with(kind);
+    let filters = || plan.filters.iter().enumerate();
+    for (by, filter) in filters() {
+        if let Test::Reference(tests) = &filter.test
+            && let [ReferenceTest::Local { kinds, id }] = tests.as_slice()
+            && only(*kinds)
+        {
+            let id = id.clone();
+            let found = keys::find(read, &Key { kind, id })?;
+            return Ok(Some((by, found.into_iter().collect())));
+        }
+    }
+    for (by, filter) in filters() {
+        if let Test::Chain(legs) = &filter.test
+            && let [leg] = legs.as_slice()
+            && only(leg.kinds)
+        {
+            let found = ends(read, lens, kind, &leg.filter)?;
+            return Ok((found.len() <= FEW).then_some((by, found)));
+        }
+    }
+    Ok(None)
+}
+
+/// The patients that are seen and pass, one more than [`FEW`] where there are more.
+fn ends(
+    read: &dyn Session,
+    lens: &Lens,
+    kind: Kind,
+    filter: &Filter,
+) -> Result<Vec<i64>, StoreError> {
+    let plan = Plan::of(kind, filter.clone());
+    let mut sql = query::matching(lens, &plan);
+    sql.push(&format!(" LIMIT {}", FEW + 1));
+    numbers(read, &sql)
+}
