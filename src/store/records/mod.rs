@@ -10,6 +10,7 @@ pub mod relabel;
 pub mod remembered;
 pub mod rows;
 pub mod search;
+pub mod shapes;
 mod sought;
 pub mod spread;
 pub mod standing;

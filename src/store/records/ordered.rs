@@ -3,7 +3,9 @@
 
 use super::{
     keys,
-    search::{Matched, numbers, rows_of},
+    remembered::Snapshot,
+    search::{Matched, rows_of},
+    shapes::Asked,
 };
 use crate::{
     fhir::{Key, Kind, Kinds},
@@ -20,12 +22,12 @@ use crate::{
 };
 
 /// The most patients whose records are put together to one page.
-const FEW: usize = 8;
+const FEW: u16 = 8;
 
 /// One page of a plan, at most one more than its `count`, after `from`; `None` where no filter names few
 /// patients or another order is asked for. For an engine beside us: it asks once a patient.
 pub fn page(
-    read: &dyn Session,
+    read: &Snapshot<'_>,
     lens: &Lens,
     plan: &Plan,
     from: Option<&Position>,
@@ -55,7 +57,7 @@ pub fn page(
 
 /// The matches of one patient, in order.
 fn of_patient(
-    read: &dyn Session,
+    read: &Snapshot<'_>,
     lens: &Lens,
     plan: &Plan,
     by: usize,
@@ -66,12 +68,18 @@ fn of_patient(
     let mut all: Vec<Matched> = Vec::new();
     let mut from = from.cloned();
     loop {
-        let Some(sql) = query::pointing_at(lens, plan, by, patient) else {
+        let asked = match from {
+            None => read.page_text(lens, Asked::Pointing(plan, by), patient),
+            Some(_) => query::pointing_at(lens, plan, by, patient).map(|inner| {
+                let count = u32::from(plan.count);
+                let sql = query::page(inner, &Order::Name, count, from.as_ref());
+                (sql.text.into(), sql.values)
+            }),
+        };
+        let Some((text, values)) = asked else {
             return Ok(None);
         };
-        let count = u32::from(plan.count);
-        let sql = query::page(sql, &Order::Name, count, from.as_ref());
-        let found = rows_of(read, &sql, 0, false)?;
+        let found = rows_of(read, &text, &values, 0, false)?;
         let is_last = found.len() < most;
         from = found.last().map(|last| last.position.clone());
         all.extend(found);
@@ -87,7 +95,7 @@ fn of_patient(
 /// The filter that names few patients, by its place, and whom: by id, or as the end of a chain, which is
 /// looked up first.
 fn patients(
-    read: &dyn Session,
+    read: &Snapshot<'_>,
     lens: &Lens,
     plan: &Plan,
 ) -> Result<Option<(usize, Vec<i64>)>, StoreError> {
@@ -112,7 +120,7 @@ fn patients(
             && only(leg.kinds)
         {
             let found = ends(read, lens, kind, &leg.filter)?;
-            return Ok((found.len() <= FEW).then_some((by, found)));
+            return Ok((found.len() <= usize::from(FEW)).then_some((by, found)));
         }
     }
     Ok(None)
@@ -120,13 +128,13 @@ fn patients(
 
 /// The patients that are seen and pass, one more than [`FEW`] where there are more.
 fn ends(
-    read: &dyn Session,
+    read: &Snapshot<'_>,
     lens: &Lens,
     kind: Kind,
     filter: &Filter,
 ) -> Result<Vec<i64>, StoreError> {
-    let plan = Plan::of(kind, filter.clone());
-    let mut sql = query::matching(lens, &plan);
-    sql.push(&format!(" LIMIT {}", FEW + 1));
-    numbers(read, &sql)
+    let asked = read.page_text(lens, Asked::Passing(kind, filter, FEW + 1), 0);
+    let (text, values) = asked.unwrap_or_default();
+    let session: &dyn Session = read;
+    session.numbers(&text, &values)
 }

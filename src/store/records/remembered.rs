@@ -6,6 +6,7 @@
 
 use super::{
     keys,
+    shapes::{Asked, Shapes},
     standing::{self, Names},
 };
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
         StoreError,
         session::{Each, Session},
         sql::{Value, values},
+        visible::Lens,
     },
 };
 use std::{
@@ -38,6 +40,8 @@ pub struct Remembered {
     patients: HashMap<i64, Rc<Patient>>,
     keys: HashMap<i64, Option<Key>>,
     with_directives: Option<Rc<Vec<i64>>>,
+    /// No content of the store: they outlast commits.
+    shapes: Shapes,
 }
 
 /// A read connection in one snapshot, with what it remembers of it.
@@ -92,6 +96,7 @@ impl<'s> Snapshot<'s> {
         if all.mark.as_ref() != Some(&mark) {
             *all = Remembered {
                 mark: Some(mark),
+                shapes: std::mem::take(&mut all.shapes),
                 ..Remembered::default()
             };
         }
@@ -123,6 +128,19 @@ impl<'s> Snapshot<'s> {
         let found = Rc::new(standing::with_directives(self)?);
         self.remembered.borrow_mut().with_directives = Some(found.clone());
         Ok(found)
+    }
+
+    /// Text and values of a first page ([`Shapes::page`]).
+    pub fn page_text(
+        &self,
+        lens: &Lens,
+        asked: Asked<'_>,
+        patient: i64,
+    ) -> Option<(Rc<str>, Vec<Value>)> {
+        self.remembered
+            .borrow_mut()
+            .shapes
+            .page(lens, asked, patient)
     }
 
     /// Type and id behind a number.

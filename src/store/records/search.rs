@@ -5,6 +5,7 @@ use super::{
     keys, ordered,
     remembered::Snapshot,
     rows,
+    shapes::Asked,
     standing::{self, Names},
 };
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
         Found, Page, Position, SortValue, StoreError,
         query::{self, Hop, Order},
         session::{Column, Session},
-        sql::Sql,
+        sql::{Sql, Value},
         visible::{Group, Lens},
     },
 };
@@ -231,15 +232,17 @@ pub fn everything(
     let Some(rid) = keys::find(read, patient)? else {
         return Ok(page);
     };
-    let rids = fill(
-        read,
-        &mut page,
-        query::everything(&lens, rid),
-        &Order::Name,
-        count,
-        from,
-        false,
-    )?;
+    let first = match from {
+        None => read.page_text(&lens, Asked::Everything(count), rid),
+        Some(_) => None,
+    };
+    let rids = if let Some((text, values)) = first {
+        let matched = rows_of(read, &text, &values, 0, false)?;
+        take(&mut page, matched, count)
+    } else {
+        let all = query::everything(&lens, rid);
+        fill(read, &mut page, all, &Order::Name, count, from, false)?
+    };
     seal(read, case, settings, &names, &rids, &[], &mut page)?;
     Ok(page)
 }
@@ -261,7 +264,7 @@ pub fn named(
     for some in wanted.chunks(200) {
         let sql = query::page(query::named(&lens, some), &Order::Name, 200, None);
         rids.extend(
-            rows_of(read, &sql, 0, false)?
+            rows_of(read, &sql.text, &sql.values, 0, false)?
                 .into_iter()
                 .map(|row| row.rid),
         );
@@ -303,7 +306,7 @@ fn fill(
         query::page
     };
     let sql = page_of(inner, order, u32::from(count), from);
-    let matched = rows_of(read, &sql, order.keys(), counted)?;
+    let matched = rows_of(read, &sql.text, &sql.values, order.keys(), counted)?;
     page.total = matched.first().and_then(|first| first.total);
     Ok(take(page, matched, count))
 }
@@ -514,18 +517,19 @@ fn one_number(read: &dyn Session, sql: &Sql) -> Result<u64, StoreError> {
     Ok(number.unsigned_abs())
 }
 
-pub(super) fn numbers(read: &dyn Session, sql: &Sql) -> Result<Vec<i64>, StoreError> {
+fn numbers(read: &dyn Session, sql: &Sql) -> Result<Vec<i64>, StoreError> {
     read.numbers(&sql.text, &sql.values)
 }
 
 /// The rows of a page in an order of so many keys; where it is `counted`, the total stands behind them.
 pub(super) fn rows_of(
     read: &dyn Session,
-    sql: &Sql,
+    text: &str,
+    values: &[Value],
     keys: usize,
     counted: bool,
 ) -> Result<Vec<Matched>, StoreError> {
-    read.all(&sql.text, &sql.values, |row| {
+    read.all(text, values, |row| {
         let values = (0..keys).map(|key| {
             Ok(match row.column(3 + key)? {
                 Column::Integer(value) => Some(SortValue::Integer(value)),
