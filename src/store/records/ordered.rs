@@ -2,7 +2,6 @@
 //! records looks at about as many as it shows. The answer is the same as that of the whole query.
 
 use super::{
-    keys,
     remembered::Snapshot,
     search::{Matched, rows_of},
     shapes::Asked,
@@ -110,7 +109,7 @@ fn patients(
             && only(*kinds)
         {
             let id = id.clone();
-            let found = keys::find(read, &Key { kind, id })?;
+            let found = read.number(&Key { kind, id })?;
             return Ok(Some((by, found.into_iter().collect())));
         }
     }

@@ -39,6 +39,7 @@ pub struct Remembered {
     names: HashMap<Option<Key>, HashMap<Option<Key>, Rc<Names>>>,
     patients: HashMap<i64, Rc<Patient>>,
     keys: HashMap<i64, Option<Key>>,
+    numbers: HashMap<Key, Option<i64>>,
     with_directives: Option<Rc<Vec<i64>>>,
     /// No content of the store: they outlast commits.
     shapes: Shapes,
@@ -141,6 +142,20 @@ impl<'s> Snapshot<'s> {
             .borrow_mut()
             .shapes
             .page(lens, asked, patient)
+    }
+
+    /// The number of a record that exists or is pointed at.
+    pub fn number(&self, key: &Key) -> Result<Option<i64>, StoreError> {
+        if let Some(known) = self.remembered.borrow().numbers.get(key) {
+            return Ok(*known);
+        }
+        let number = keys::find(self, key)?;
+        let mut all = self.remembered.borrow_mut();
+        if all.numbers.len() >= MOST {
+            all.numbers.clear();
+        }
+        all.numbers.insert(key.clone(), number);
+        Ok(number)
     }
 
     /// Type and id behind a number.

@@ -2,7 +2,7 @@
 //! the caller's snapshot.
 
 use super::{
-    keys, ordered,
+    ordered,
     remembered::Snapshot,
     rows,
     shapes::Asked,
@@ -232,7 +232,7 @@ pub fn everything(
         Some(std::slice::from_ref(patient)),
     )?;
     let mut page = Page::default();
-    let Some(rid) = keys::find(read, patient)? else {
+    let Some(rid) = read.number(patient)? else {
         return Ok(page);
     };
     let first = match from {
@@ -284,7 +284,7 @@ pub fn named(
 
 /// The number of a record, where it is seen.
 fn one(read: &Snapshot<'_>, lens: &Lens, key: &Key) -> Result<Option<i64>, StoreError> {
-    let Some(rid) = keys::find(read, key)? else {
+    let Some(rid) = read.number(key)? else {
         return Ok(None);
     };
     let Some((text, values)) = read.page_text(lens, Asked::One(key.kind), rid) else {
@@ -398,7 +398,7 @@ pub fn lens(
 ) -> Result<Lens, StoreError> {
     let mut named = Vec::new();
     for key in wanted.unwrap_or_default() {
-        named.extend(keys::find(read, key)?);
+        named.extend(read.number(key)?);
     }
     let reached = standing::reached(read, case, names)?;
     let everyone = reached.is_none();
@@ -410,7 +410,7 @@ pub fn lens(
     patients.extend(&named);
     if let (Some(id), Some(kind)) = (&case.patient, crate::fhir::Kind::named("Patient")) {
         let id = id.clone();
-        patients.extend(keys::find(read, &Key { kind, id })?);
+        patients.extend(read.number(&Key { kind, id })?);
     }
     patients.sort_unstable();
     patients.dedup();
