@@ -10,6 +10,10 @@ use super::{
 use crate::fhir::{Interval, Kind, Node, Path, Resource, Target, json::Value};
 use std::{collections::HashMap, sync::LazyLock};
 
+/// Goes up with every change of the program by which the same record gets other entries: a store then
+/// knows that its index is an earlier program's (`confide reindex`).
+pub const MADE: u32 = 2;
+
 /// What a record answers to under one parameter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IndexEntry {
@@ -147,27 +151,92 @@ impl IndexValue {
     }
 }
 
-/// The entries of a record, in the order of its text. Contained resources have none. `base` is
-/// this server's FHIR base, whose absolute URLs are references to its own records. `_id` and
-/// `_lastUpdated` are columns of the store; `_security` is the labels' affair.
-pub fn entries(resource: &Resource, base: Option<&str>) -> Vec<IndexEntry> {
-    let Some(tree) = TREES.get(&resource.kind()) else {
-        return Vec::new();
-    };
-    let mut walk = Walk {
-        root: resource.root(),
-        base,
-        path: Vec::new(),
-        out: Vec::new(),
-    };
-    walk.object(resource.root(), &tree.branches);
-    walk.content(resource.root());
-    for param in &tree.presence {
-        if walk.out.iter().all(|entry| entry.param != *param) {
-            walk.emit(*param, IndexValue::token(None, "false", None));
+/// A contained resource as one that is found by what it says itself
+/// (<https://hl7.org/fhir/R4/search.html#contained>).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contained {
+    /// Its type.
+    pub kind: Kind,
+    /// The id by which its container refers to it.
+    pub id: Box<str>,
+    /// Which of the contained resources it is, from 1.
+    pub at: u16,
+    /// Its id's element: it is there as long as that is, whatever else of it is taken out.
+    pub path: Path,
+    /// What it answers to. Paths are those of the container, places its own.
+    pub entries: Vec<IndexEntry>,
+}
+
+impl Contained {
+    /// The entry that says that it is there, by its id.
+    pub fn itself(&self) -> IndexEntry {
+        IndexEntry {
+            param: ParamId::of(ID),
+            path: self.path.clone(),
+            place: 0,
+            value: IndexValue::token(None, &self.id, None),
         }
     }
-    walk.out
+}
+
+/// The entries of a record, in the order of its text. Contained resources have theirs apart
+/// ([`contained`]). `base` is this server's FHIR base, whose absolute URLs are references to its own
+/// records. `_id` and `_lastUpdated` are columns of the store; `_security` is the labels' affair.
+pub fn entries(resource: &Resource, base: Option<&str>) -> Vec<IndexEntry> {
+    let own = resource.root();
+    let walk = Walk {
+        root: own,
+        own,
+        base,
+        path: Vec::new(),
+        depth: 0,
+        out: Vec::new(),
+    };
+    walk.all(resource.kind(), &[])
+}
+
+/// The contained resources of a record. One without an id can't be named, and of two with the same id
+/// references mean the first: the others are not found. `base` as for [`entries`].
+pub fn contained(resource: &Resource, base: Option<&str>) -> Vec<Contained> {
+    let root = resource.root();
+    let list = root.members().iter().enumerate();
+    let Some((member, list)) = list.into_iter().find(|(_, one)| &*one.name == "contained") else {
+        return Vec::new();
+    };
+    let mut all: Vec<Contained> = Vec::new();
+    for (item, own) in list.node.items().iter().enumerate() {
+        let kind = own.text("resourceType").and_then(Kind::named);
+        let id = own.members().iter().position(|one| &*one.name == "id");
+        let steps = (u16::try_from(member), u16::try_from(item));
+        let (Some(kind), Some(id), (Ok(member), Ok(item))) = (kind, id, steps) else {
+            continue;
+        };
+        let Some(name) = own.text("id").filter(|id| !id.is_empty()) else {
+            continue;
+        };
+        let (Some(at), Ok(id)) = (item.checked_add(1), u16::try_from(id)) else {
+            continue;
+        };
+        if all.iter().any(|other| *other.id == *name) {
+            continue;
+        }
+        let walk = Walk {
+            root,
+            own,
+            base,
+            path: vec![member, item],
+            depth: 2,
+            out: Vec::new(),
+        };
+        all.push(Contained {
+            kind,
+            id: name.into(),
+            at,
+            path: Path([member, item, id].as_slice().into()),
+            entries: walk.all(kind, &[id]),
+        });
+    }
+    all
 }
 
 static TREES: LazyLock<HashMap<Kind, Tree>> = LazyLock::new(|| {
@@ -253,13 +322,39 @@ fn grow(branches: &mut Vec<Branch>, steps: &[Step], reader: Reader) {
 
 /// The walk: where it stands and what it found. What a leaf gives is in `leaf.rs`.
 pub(super) struct Walk<'r> {
+    /// The record.
     pub(super) root: &'r Node,
+    /// What is indexed: the record, or a contained resource of it.
+    own: &'r Node,
     pub(super) base: Option<&'r str>,
     path: Vec<u16>,
+    /// How long the path of `own` is.
+    depth: usize,
     out: Vec<IndexEntry>,
 }
 
 impl Walk<'_> {
+    /// All entries of a resource of that type; what an absence says is said at `absent` in it.
+    fn all(mut self, kind: Kind, absent: &[u16]) -> Vec<IndexEntry> {
+        let Some(tree) = TREES.get(&kind) else {
+            return Vec::new();
+        };
+        self.object(self.own, &tree.branches);
+        self.content(self.own);
+        for param in &tree.presence {
+            if self.out.iter().all(|entry| entry.param != *param) {
+                let path = self.path.iter().chain(absent).copied().collect();
+                self.out.push(IndexEntry {
+                    param: *param,
+                    path: Path(path),
+                    place: 0,
+                    value: IndexValue::token(None, "false", None),
+                });
+            }
+        }
+        self.out
+    }
+
     fn object(&mut self, node: &Node, branches: &[Branch]) {
         for (at, member) in node.members().iter().enumerate() {
             let from = branches.partition_point(|branch| branch.step.name < &*member.name);
@@ -333,9 +428,9 @@ impl Walk<'_> {
     }
 
     pub(super) fn emit(&mut self, param: ParamId, value: IndexValue) {
-        let place = match *self.path.as_slice() {
+        let place = match *self.path.get(self.depth..).unwrap_or_default() {
             [member, item, ..] => {
-                let list = self.root.members().get(usize::from(member));
+                let list = self.own.members().get(usize::from(member));
                 let is_list = list.is_some_and(|m| matches!(m.node.value, Value::Array(_)));
                 if is_list { item.saturating_add(1) } else { 0 }
             }
@@ -352,7 +447,7 @@ impl Walk<'_> {
     /// The words of all texts (`_content`): what people write and read, not addresses and markup.
     fn content(&mut self, node: &Node) {
         for (at, member) in node.members().iter().enumerate() {
-            if self.path.is_empty()
+            if self.path.len() == self.depth
                 && ["resourceType", "id", "meta", "contained"].contains(&&*member.name)
             {
                 continue;

@@ -21,7 +21,7 @@ pub mod unit;
 mod values;
 
 pub use filter::{DateTest, Filter, Prefix, ReferenceTest, StringTest, Test, TokenTest};
-pub use index::{IndexEntry, IndexValue, Span, entries};
+pub use index::{Contained, IndexEntry, IndexValue, Span, contained, entries};
 pub use matching::Subject;
 pub use params::{Param, ParamId, ParamType, param};
 pub use path::{Leaf, ParamPath};
