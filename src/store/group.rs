@@ -135,6 +135,7 @@ fn together(writer: &mut impl Transact, batches: &[&Batch]) -> Result<Vec<Vec<Wr
     let (written, mut pending) = writer.transact(&|tx| {
         let mut written = Vec::with_capacity(batches.len());
         let mut remembered = neighbours::Memory::default();
+        write::locate(tx, batches)?;
         for (at, batch) in batches.iter().enumerate() {
             let done = write::batch(tx, batch, &mut remembered);
             written.push(done.map_err(|error| Failed {

@@ -82,8 +82,39 @@ pub struct Memo {
     pub fresh: HashSet<i64>,
     /// All numbers given in this transaction.
     pub born: HashSet<i64>,
-    /// Records that something written in this transaction points at.
-    pub pointed: HashSet<i64>,
+    /// Records written in this transaction that take their patients from others.
+    pub derived: HashSet<i64>,
+    /// Records that a Consent written in this transaction names.
+    pub named: HashSet<i64>,
+    /// What the records written in this transaction point at, and the way back.
+    points: HashMap<i64, Vec<i64>>,
+    pointed: HashMap<i64, Vec<i64>>,
+}
+
+impl Memo {
+    /// A record points at these from now on.
+    pub fn points(&mut self, rid: i64, at: impl IntoIterator<Item = i64>) {
+        for target in at {
+            self.points.entry(rid).or_default().push(target);
+            self.pointed.entry(target).or_default().push(rid);
+        }
+    }
+
+    /// A record points at nothing any more.
+    pub fn points_no_more(&mut self, rid: i64) {
+        for target in self.points.remove(&rid).unwrap_or_default() {
+            if let Some(from) = self.pointed.get_mut(&target) {
+                from.retain(|from| *from != rid);
+            }
+        }
+    }
+
+    /// All that points at a record whose number was given in this transaction: nothing could before.
+    /// `None` of another one.
+    pub fn referrers(&self, rid: i64) -> Option<&[i64]> {
+        let known = self.born.contains(&rid);
+        known.then(|| self.pointed.get(&rid).map_or(&[][..], Vec::as_slice))
+    }
 }
 
 /// What is done with a row; whether to go on.

@@ -118,13 +118,13 @@ impl PostgresStore {
         let options = options(address)?;
         let place = place(&options);
         let to = Arc::new(options);
-        let writer = Queue::with(1, &to).map_err(OpenError::Threads)?;
-        let readers = Queue::with(readers, &to).map_err(OpenError::Threads)?;
+        let writer = Queue::with(1, &to, worker::FEW_ROWS).map_err(OpenError::Threads)?;
+        let readers = Queue::with(readers, &to, "").map_err(OpenError::Threads)?;
         let inner = Inner {
             place: place.clone(),
             readers,
             writer,
-            aside: Queue::with(ASIDE, &to).map_err(OpenError::Threads)?,
+            aside: Queue::with(ASIDE, &to, "").map_err(OpenError::Threads)?,
             waiting: Arc::default(),
         };
         let (answer, answered) = mpsc::channel();

@@ -37,9 +37,16 @@ const CONNECTING: Duration = Duration::from_secs(5);
 const SLACK: Duration = Duration::from_secs(10);
 
 /// Settings of each connection. Compiling a query costs more than these queries; nothing waits for ever;
-/// a node that froze in a transaction does not keep the others from writing.
+/// a node that froze in a transaction does not keep the others from writing; that a table is there
+/// already is no news.
 const TUNED: &str = "SET jit = off; SET lock_timeout = '30s'; \
-    SET idle_in_transaction_session_timeout = '60s'; SET standard_conforming_strings = on";
+    SET idle_in_transaction_session_timeout = '60s'; SET standard_conforming_strings = on; \
+    SET client_min_messages = warning";
+
+/// Settings of a connection that writes: it looks for few rows at a time, by their numbers, also where
+/// the tables have grown since statistics were taken of them.
+pub(super) const FEW_ROWS: &str =
+    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
 
 /// Held by the one transaction of all nodes that writes (`pg_advisory_xact_lock`), until it has ended.
 /// Waiting for it comes before the transaction reads anything; each statement then sees all that was
@@ -98,8 +105,12 @@ struct Waiting {
 }
 
 impl Queue {
-    /// A queue with so many workers.
-    pub(super) fn with(workers: u16, to: &Arc<PgConnectOptions>) -> io::Result<Arc<Queue>> {
+    /// A queue with so many workers, whose connections have these settings beside the usual ones.
+    pub(super) fn with(
+        workers: u16,
+        to: &Arc<PgConnectOptions>,
+        settings: &'static str,
+    ) -> io::Result<Arc<Queue>> {
         let queue = Arc::new(Queue::default());
         for _ in 0..workers.max(1) {
             let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -110,6 +121,7 @@ impl Queue {
                     let mut worker = Worker {
                         longest: queue.longest.clone(),
                         tuned: 0,
+                        settings,
                         runtime,
                         to,
                         connection: None,
@@ -170,6 +182,7 @@ pub(super) struct Worker {
     longest: Longest,
     /// What the connection was told last, in milliseconds.
     tuned: u64,
+    settings: &'static str,
     runtime: Runtime,
     to: Arc<PgConnectOptions>,
     connection: Option<PgConnection>,
@@ -192,7 +205,7 @@ impl Worker {
     /// Connects, where it is not connected yet.
     pub(super) fn reach(&mut self) -> Result<(), sqlx::Error> {
         if self.connection.is_none() {
-            self.connection = Some(connect(&self.runtime, &self.to)?);
+            self.connection = Some(connect(&self.runtime, &self.to, self.settings)?);
             self.tuned = 0;
         }
         let longest = self.longest.get();
@@ -312,11 +325,16 @@ impl Worker {
 }
 
 /// A new connection, with its settings.
-fn connect(runtime: &Runtime, to: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+fn connect(
+    runtime: &Runtime,
+    to: &PgConnectOptions,
+    settings: &'static str,
+) -> Result<PgConnection, sqlx::Error> {
     runtime.block_on(async {
         let connecting = tokio::time::timeout(CONNECTING, async {
             let mut connection = to.connect().await?;
             sqlx::raw_sql(TUNED).execute(&mut connection).await?;
+            sqlx::raw_sql(settings).execute(&mut connection).await?;
             Ok(connection)
         });
         connecting.await.unwrap_or_else(|_| Err(late()))

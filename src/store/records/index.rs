@@ -56,7 +56,7 @@ pub fn references(write: &dyn Session, rid: i64, resource: &Resource) -> Result<
         }
     }
     if let Some(memo) = write.memo() {
-        memo.borrow_mut().pointed.extend(needed.keys());
+        memo.borrow_mut().points(rid, needed.keys().copied());
     }
     let values: Vec<Value> = needed
         .into_iter()
@@ -510,10 +510,12 @@ pub fn directive(
         )?;
     }
     for named in &directive.names {
-        write.run(
-            "INSERT INTO directive_names VALUES (?1,?2)",
-            &values![rid, keys::locate(write, named)?],
-        )?;
+        let named = keys::locate(write, named)?;
+        if let Some(memo) = write.memo() {
+            memo.borrow_mut().named.insert(named);
+        }
+        let sql = "INSERT INTO directive_names VALUES (?1,?2)";
+        write.run(sql, &values![rid, named])?;
     }
     Ok(())
 }

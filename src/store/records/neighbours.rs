@@ -8,7 +8,7 @@ use crate::{
     statute::{Labels, minors::Care},
     store::{
         StoreError,
-        session::{Columns, Session},
+        session::{Columns, Memo, Session},
         sql::values,
         subjects,
     },
@@ -172,7 +172,8 @@ pub fn around(
         None => read.exists("SELECT 1 FROM directive_names LIMIT 1", &[])?,
     };
     memory.names = Some(names);
-    if !names {
+    let unnamed = |memo: &Memo| memo.born.contains(&rid) && !memo.named.contains(&rid);
+    if !names || read.memo().is_some_and(|memo| unnamed(&memo.borrow())) {
         return Ok(around);
     }
     let sql = "SELECT 1 FROM directive_names n JOIN directive d ON d.rid = n.rid \

@@ -14,6 +14,7 @@ use crate::{
     },
 };
 use std::{
+    cell::RefCell,
     collections::{HashMap, HashSet},
     sync::LazyLock,
 };
@@ -56,13 +57,6 @@ pub fn batch(
     let mut changes: Vec<(usize, &Change)> = batch.changes.iter().enumerate().collect();
     changes.sort_by_key(|(at, change)| (rank(&change.key), *at));
     let mut written = Vec::with_capacity(changes.len());
-    let own = changes.iter().map(|(_, change)| &change.key);
-    let resources = changes
-        .iter()
-        .filter_map(|(_, change)| change.resource.as_ref());
-    let references = resources.flat_map(|resource| &resource.found().references);
-    let named = references.filter_map(|reference| reference.target.local());
-    keys::locate_all(tx, own.chain(named))?;
     for (at, change) in changes {
         written.push((at, writer.change(change)?));
     }
@@ -70,6 +64,17 @@ pub fn batch(
     *remembered = writer.remembered;
     written.sort_by_key(|(at, _)| *at);
     Ok(written.into_iter().map(|(_, written)| written).collect())
+}
+
+/// Learns the numbers of all records that the batches write or point at.
+pub fn locate(tx: &dyn Session, batches: &[&Batch]) -> Result<(), StoreError> {
+    let changes = batches.iter().flat_map(|batch| &batch.changes);
+    let named = changes
+        .clone()
+        .filter_map(|change| change.resource.as_ref());
+    let named = named.flat_map(|resource| &resource.found().references);
+    let named = named.filter_map(|reference| reference.target.local());
+    keys::locate_all(tx, changes.map(|change| &change.key).chain(named))
 }
 
 /// Where a type stands in the order in which labels travel.
@@ -236,7 +241,7 @@ impl Writer<'_> {
     fn shakes(&self, rid: i64, key: &Key, was: bool) -> Result<bool, StoreError> {
         Ok(match key.kind.name() {
             "Patient" => false,
-            "Encounter" => was || !spread::dependents(self.tx, rid)?.is_empty(),
+            "Encounter" => was || self.has_dependents(rid)?,
             "Medication" => was,
             _ => was && !DIRECTORY.has(key.kind),
         })
@@ -271,6 +276,9 @@ impl Writer<'_> {
             "DELETE FROM directive WHERE rid = ?1",
             "DELETE FROM directive_actor WHERE rid = ?1",
         ];
+        if let Some(memo) = self.tx.memo() {
+            memo.borrow_mut().points_no_more(rid);
+        }
         self.tx.sweep(ALL, rid)?;
         index::clear(self.tx, rid)
     }
@@ -353,9 +361,20 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// Whether anything takes labels or patients from a record that was not there before.
+    fn has_dependents(&self, rid: i64) -> Result<bool, StoreError> {
+        let memo = self.tx.memo().map(RefCell::borrow);
+        if let Some(known) = memo.as_ref().and_then(|memo| memo.referrers(rid)) {
+            return Ok(!known.is_empty());
+        }
+        drop(memo);
+        Ok(!spread::dependents(self.tx, rid)?.is_empty())
+    }
+
     /// Queues the records whose labels or patients may follow from this one's.
     pub fn queue_dependents(&mut self, rid: i64, resource: &Resource) -> Result<(), StoreError> {
-        if self.is_alone(rid, resource) {
+        if let Some(known) = self.known_dependents(rid, resource) {
+            self.queue.extend(known);
             return Ok(());
         }
         let sql = "SELECT f.rid FROM reference f WHERE f.target = ?1 \
@@ -364,20 +383,22 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Whether nothing can follow from it, as far as the transaction knows without asking: its number was
-    /// given here, nothing points at it, and it points at nothing that takes its patients from others.
-    fn is_alone(&self, rid: i64, resource: &Resource) -> bool {
-        let Some(memo) = self.tx.memo() else {
-            return false;
-        };
-        let memo = memo.borrow();
-        let mut targets = resource.found().references.iter();
-        memo.born.contains(&rid)
-            && !memo.pointed.contains(&rid)
-            && targets.all(|found| {
-                let target = found.target.local();
-                target.is_none_or(|key| !subjects::takes_from_others(key.kind))
-            })
+    /// The same without asking, where the transaction knows: the record's number was given here, and so
+    /// were those of all it points at that may take their patients from it.
+    fn known_dependents(&self, rid: i64, resource: &Resource) -> Option<Vec<i64>> {
+        let memo = self.tx.memo()?.borrow();
+        let mut known = memo.referrers(rid)?.to_vec();
+        let targets = resource.found().references.iter();
+        for key in targets.filter_map(|found| found.target.local()) {
+            if subjects::takes_from_others(key.kind) {
+                let target = memo.numbers.get(key)?;
+                memo.referrers(*target)?;
+                known.extend(memo.derived.contains(target).then_some(*target));
+            }
+        }
+        known.sort_unstable();
+        known.dedup();
+        Some(known)
     }
 
     /// Writes a row as the current version; `fresh` where there is none yet.
@@ -425,6 +446,14 @@ impl Writer<'_> {
             row.body.clone(),
             row.household_body.clone(),
         ];
+        if let Some(memo) = self.tx.memo() {
+            let derived = &mut memo.borrow_mut().derived;
+            if columns.derived {
+                derived.insert(rid);
+            } else {
+                derived.remove(&rid);
+            }
+        }
         if fresh && self.tx.at_once() > 1 {
             self.tx.soon(&INTO, RECORD.len(), values.into(), "")?;
         } else {
