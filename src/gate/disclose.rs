@@ -1,7 +1,11 @@
 //! Released → Disclosure: no reply before its audit entry is durable.
 
 use super::{Asked, Entry, EntryRecord, Journal, JournalError, record::Released};
-use crate::{faces::Stamp, fhir::Key, policy::Case};
+use crate::{
+    faces::Stamp,
+    fhir::{Id, Key},
+    policy::Case,
+};
 use bytes::Bytes;
 use std::collections::HashSet;
 
@@ -20,7 +24,7 @@ pub struct Disclosed<'d> {
     /// Type and id.
     pub key: &'d Key,
     /// Where it is a resource that this record contains, alone: its id there.
-    pub inside: Option<&'d str>,
+    pub inside: Option<&'d Id>,
     /// Version and time as the requester sees them.
     pub stamp: &'d Stamp,
     /// The resource, as JSON.
@@ -32,7 +36,7 @@ impl Disclosure {
     pub fn entries(&self) -> impl ExactSizeIterator<Item = Disclosed<'_>> {
         self.released.iter().map(|released| Disclosed {
             key: &released.key,
-            inside: released.inside.as_deref(),
+            inside: released.inside.as_ref(),
             stamp: &released.stamp,
             body: &released.body,
         })

@@ -3,7 +3,7 @@
 
 use crate::{
     faces::{self, Face, Stamp},
-    fhir::{Key, Kinds, Node, Resource, ResourceError, Target},
+    fhir::{Id, Key, Kinds, Node, Resource, ResourceError, Target},
     label::{self, Labelled, Marks, Part},
     policy::Facts,
     search::terms::Definition,
@@ -46,7 +46,7 @@ pub(super) enum Household {
 pub struct Released {
     pub(super) key: Key,
     /// Where it is one resource that the record contains, and that alone: its id.
-    pub(super) inside: Option<Box<str>>,
+    pub(super) inside: Option<Id>,
     pub(super) patients: Vec<Key>,
     pub(super) stamp: Stamp,
     pub(super) body: Bytes,
@@ -202,13 +202,15 @@ impl Released {
 
     /// The resource of that id that the record contains, alone: cut out of what is released, so that what
     /// was taken out of the record is not there either.
-    pub fn contained(&self, id: &str) -> Option<Released> {
+    pub fn contained(&self, id: &Id) -> Option<Released> {
         let whole = Resource::ours(self.body.clone()).ok()?;
         let contained = whole.root().get("contained").map(Node::items)?;
-        let found = contained.iter().find(|node| node.text("id") == Some(id))?;
+        let found = contained
+            .iter()
+            .find(|node| node.text("id") == Some(id.as_str()))?;
         Some(Released {
             key: self.key.clone(),
-            inside: Some(id.into()),
+            inside: Some(id.clone()),
             patients: self.patients.clone(),
             stamp: self.stamp.clone(),
             body: Bytes::copy_from_slice(found.slice(whole.text())),

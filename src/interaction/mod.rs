@@ -134,7 +134,7 @@ pub fn release_all(
 
 /// What was asked for of released records: they themselves or, alone, what they contain. What `visible` let
 /// through and is not in a record as it is released raises the same alarm.
-pub fn pick(released: Vec<Released>, picks: Vec<Pick>) -> Vec<Released> {
+pub fn pick(released: Vec<Released>, picks: &[Pick]) -> Vec<Released> {
     let mut whole: HashMap<Key, Released> = HashMap::with_capacity(released.len());
     whole.extend(released.into_iter().map(|one| (one.key().clone(), one)));
     let mut picked = Vec::with_capacity(picks.len());

@@ -92,7 +92,7 @@ impl<S: Store, J: Journal> Service<S, J> {
         let (of_matches, of_others) = trims(&plan);
         let matches = release_all(page.matches, case, self.settings, &page.standing);
         let matches = match page.picks {
-            Some(picks) => pick(matches, picks),
+            Some(picks) => pick(matches, &picks),
             None => matches,
         };
         let matches = trimmed(matches, of_matches.as_ref());

@@ -73,12 +73,8 @@ impl Bundle {
         self.out
             .extend_from_slice(format!("{}/{}", self.base, record.key).as_bytes());
         if let Some(id) = record.inside {
-            // Quoted as a text is, without its quotes: an id that was never checked may hold anything.
-            let mut quoted = Vec::new();
-            json::quote(&mut quoted, id);
             self.out.push(b'#');
-            self.out
-                .extend_from_slice(quoted.get(1..quoted.len() - 1).unwrap_or_default());
+            self.out.extend_from_slice(id.as_str().as_bytes());
         }
         self.out.extend_from_slice(b"\",\"resource\":");
         self.out.extend_from_slice(record.body);

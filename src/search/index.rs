@@ -151,92 +151,12 @@ impl IndexValue {
     }
 }
 
-/// A contained resource as one that is found by what it says itself
-/// (<https://hl7.org/fhir/R4/search.html#contained>).
-#[derive(Debug, Clone, PartialEq)]
-pub struct Contained {
-    /// Its type.
-    pub kind: Kind,
-    /// The id by which its container refers to it.
-    pub id: Box<str>,
-    /// Which of the contained resources it is, from 1.
-    pub at: u16,
-    /// Its id's element: it is there as long as that is, whatever else of it is taken out.
-    pub path: Path,
-    /// What it answers to. Paths are those of the container, places its own.
-    pub entries: Vec<IndexEntry>,
-}
-
-impl Contained {
-    /// The entry that says that it is there, by its id.
-    pub fn itself(&self) -> IndexEntry {
-        IndexEntry {
-            param: ParamId::of(ID),
-            path: self.path.clone(),
-            place: 0,
-            value: IndexValue::token(None, &self.id, None),
-        }
-    }
-}
-
 /// The entries of a record, in the order of its text. Contained resources have theirs apart
-/// ([`contained`]). `base` is this server's FHIR base, whose absolute URLs are references to its own
+/// ([`contained`](super::contained())). `base` is this server's FHIR base, whose absolute URLs are references to its own
 /// records. `_id` and `_lastUpdated` are columns of the store; `_security` is the labels' affair.
 pub fn entries(resource: &Resource, base: Option<&str>) -> Vec<IndexEntry> {
-    let own = resource.root();
-    let walk = Walk {
-        root: own,
-        own,
-        base,
-        path: Vec::new(),
-        depth: 0,
-        out: Vec::new(),
-    };
-    walk.all(resource.kind(), &[])
-}
-
-/// The contained resources of a record. One without an id can't be named, and of two with the same id
-/// references mean the first: the others are not found. `base` as for [`entries`].
-pub fn contained(resource: &Resource, base: Option<&str>) -> Vec<Contained> {
     let root = resource.root();
-    let list = root.members().iter().enumerate();
-    let Some((member, list)) = list.into_iter().find(|(_, one)| &*one.name == "contained") else {
-        return Vec::new();
-    };
-    let mut all: Vec<Contained> = Vec::new();
-    for (item, own) in list.node.items().iter().enumerate() {
-        let kind = own.text("resourceType").and_then(Kind::named);
-        let id = own.members().iter().position(|one| &*one.name == "id");
-        let steps = (u16::try_from(member), u16::try_from(item));
-        let (Some(kind), Some(id), (Ok(member), Ok(item))) = (kind, id, steps) else {
-            continue;
-        };
-        let Some(name) = own.text("id").filter(|id| !id.is_empty()) else {
-            continue;
-        };
-        let (Some(at), Ok(id)) = (item.checked_add(1), u16::try_from(id)) else {
-            continue;
-        };
-        if all.iter().any(|other| *other.id == *name) {
-            continue;
-        }
-        let walk = Walk {
-            root,
-            own,
-            base,
-            path: vec![member, item],
-            depth: 2,
-            out: Vec::new(),
-        };
-        all.push(Contained {
-            kind,
-            id: name.into(),
-            at,
-            path: Path([member, item, id].as_slice().into()),
-            entries: walk.all(kind, &[id]),
-        });
-    }
-    all
+    Walk::of(root, root, base, Vec::new()).all(resource.kind(), &[])
 }
 
 static TREES: LazyLock<HashMap<Kind, Tree>> = LazyLock::new(|| {
@@ -333,9 +253,26 @@ pub(super) struct Walk<'r> {
     out: Vec<IndexEntry>,
 }
 
-impl Walk<'_> {
+impl<'r> Walk<'r> {
+    /// Of `own`, which is at `path` in the record.
+    pub(super) fn of(
+        root: &'r Node,
+        own: &'r Node,
+        base: Option<&'r str>,
+        path: Vec<u16>,
+    ) -> Walk<'r> {
+        Walk {
+            root,
+            own,
+            base,
+            depth: path.len(),
+            path,
+            out: Vec::new(),
+        }
+    }
+
     /// All entries of a resource of that type; what an absence says is said at `absent` in it.
-    fn all(mut self, kind: Kind, absent: &[u16]) -> Vec<IndexEntry> {
+    pub(super) fn all(mut self, kind: Kind, absent: &[u16]) -> Vec<IndexEntry> {
         let Some(tree) = TREES.get(&kind) else {
             return Vec::new();
         };

@@ -21,7 +21,7 @@ pub mod visible;
 use crate::{
     consent::Refusal,
     faces::Stamp,
-    fhir::{Instant, Key, Kind, Resource},
+    fhir::{Id, Instant, Key, Kind, Resource},
     gate::Sealed,
     policy::{Case, Settings, Standing},
     search::plan::Plan,
@@ -157,7 +157,7 @@ pub struct Pick {
     /// The record that matches, or that contains what does.
     pub key: Key,
     /// The id of the contained resource.
-    pub inside: Option<Box<str>>,
+    pub inside: Option<Id>,
 }
 
 /// The place of a record in an order: its sort value and its name.

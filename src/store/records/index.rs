@@ -8,7 +8,8 @@ use crate::{
     fhir::{Interval, Key, Resource, Target},
     label::{Marks, Part},
     search::{
-        index::{Contained, IndexEntry, IndexValue, Span, TokenRole, contained, entries},
+        contained::{Contained, contained},
+        index::{IndexEntry, IndexValue, Span, TokenRole, entries},
         params::{BESIDE, INSIDE, OF_TYPE, ParamId},
     },
     store::{
@@ -141,7 +142,7 @@ pub fn index(
     for one in &inside {
         rows.go_into(one);
         for entry in std::iter::once(&one.itself()).chain(&one.entries) {
-            for marks in marks(Some(&one.id), entry) {
+            for marks in marks(Some(one.id.as_str()), entry) {
                 rows.add(write, entry, marks)?;
             }
         }

@@ -5,7 +5,8 @@ use crate::{
     fhir::Resource,
     label::{Marks, Part},
     search::{
-        index::{Contained, IndexEntry, IndexValue, contained, entries},
+        contained::{Contained, contained},
+        index::{IndexEntry, IndexValue, entries},
         params::ParamId,
     },
 };
@@ -26,10 +27,12 @@ pub(super) struct Lasting<'l> {
     without_all: Said,
 }
 
-/// Entries by what they say, wherever they say it: the values of each parameter, for the record and for
-/// each of what it contains, by its id.
+/// Entries by what they say, wherever they say it.
 #[derive(Clone)]
-struct Said(Rc<HashMap<(Option<Box<str>>, ParamId), Vec<IndexValue>>>);
+struct Said(Rc<Values>);
+
+/// The values of each parameter, of the record and of each of what it contains, by its id.
+type Values = HashMap<(Option<Box<str>>, ParamId), Vec<IndexValue>>;
 
 impl Said {
     fn of(resource: Option<&Resource>) -> Said {
@@ -40,7 +43,7 @@ impl Said {
     }
 
     fn by(entries: Vec<IndexEntry>, inside: Vec<Contained>) -> Said {
-        let mut said: HashMap<_, Vec<IndexValue>> = HashMap::new();
+        let mut said = Values::new();
         for entry in entries {
             said.entry((None, entry.param))
                 .or_default()
@@ -48,7 +51,7 @@ impl Said {
         }
         for one in inside {
             for entry in std::iter::once(one.itself()).chain(one.entries) {
-                said.entry((Some(one.id.clone()), entry.param))
+                said.entry((Some(one.id.as_str().into()), entry.param))
                     .or_default()
                     .push(entry.value);
             }

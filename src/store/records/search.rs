@@ -8,7 +8,7 @@ use super::{
     standing::{self, Names},
 };
 use crate::{
-    fhir::{Key, Kind, Kinds},
+    fhir::{Id, Key, Kind, Kinds},
     gate::Sealed,
     policy::{
         Case, Lanes, Role, Settings, Standing, Towards,
@@ -112,7 +112,10 @@ fn picks(matched: &[Matched]) -> Result<Vec<Pick>, StoreError> {
     let pick = |matched: &Matched| {
         let Position { kind, id, .. } = &matched.position;
         let (id, inside) = match id.split_once('#') {
-            Some((id, inside)) => (id, Some(inside.into())),
+            Some((id, inside)) => {
+                let inside = Id::parse(inside).ok_or(StoreError::Damaged)?;
+                (id, Some(inside))
+            }
             None => (id.as_str(), None),
         };
         let key = keys::key(*kind, id).ok_or(StoreError::Damaged)?;
