@@ -2,10 +2,10 @@
 //! SQLite's on the thread that asks, PostgreSQL's on a thread with a connection.
 
 use super::{
-    Batch, Begin, Found, History, Moment, Page, Position, Span, Store, StoreError, WriteError,
-    Written,
+    Batch, Begin, Found, History, Moment, Page, Position, Reindexed, Span, Store, StoreError,
+    WriteError, Written,
     postgres::PostgresStore,
-    records::{self, history, remembered::Snapshot, search, spread},
+    records::{self, history, reindex, remembered::Snapshot, search, spread},
     sqlite::SqliteStore,
 };
 use crate::{
@@ -83,6 +83,20 @@ impl Engine {
     /// Whether relabelling is still to be finished.
     pub fn is_pending(&self) -> Result<bool, StoreError> {
         self.ask_now(|read| spread::is_pending(read))
+    }
+
+    /// Whether the search index was made by this program and its parameter table.
+    pub fn is_index_current(&self) -> Result<bool, StoreError> {
+        self.ask_now(|read| reindex::is_current(read))
+    }
+
+    /// Makes the search index of the next records again, in one transaction; `anew` from the first one.
+    /// Each piece is kept: what was interrupted goes on.
+    pub fn reindex(&self, anew: bool) -> Result<Reindexed, StoreError> {
+        match self {
+            Engine::Sqlite(store) => store.transact(|tx| reindex::piece(tx, anew)),
+            Engine::Postgres(store) => store.transact(move |tx| reindex::piece(tx, anew)),
+        }
     }
 
     /// Writes a batch and waits where it stands.

@@ -9,7 +9,7 @@ use super::{
     Batch, Found, StoreError, WriteError, Written,
     group::{Transact as _, Waiting},
     query::{self, Order},
-    records::{remembered::Snapshot, search},
+    records::{reindex, remembered::Snapshot, search},
     session::Session,
 };
 use crate::{
@@ -27,9 +27,12 @@ use std::{
 use worker::Queue;
 
 /// The version of the schema that this program writes.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/postgres/0001_records.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/postgres/0001_records.sql"),
+    include_str!("../migrations/postgres/0002_contained.sql"),
+];
 
 /// Connections for what is no record. They are made when they are needed.
 const ASIDE: u16 = 2;
@@ -198,6 +201,19 @@ impl PostgresStore {
             let work: &dyn Fn(&dyn Session) -> Result<(), StoreError> =
                 &|tx| tx.sweep(&[script], 0);
             drop(answer.send(worker.transact(work)));
+        });
+        answered.recv().unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Does `work` in a transaction of those that write records, one of all nodes at a time, and waits.
+    pub(in crate::store) fn transact<T: Send + 'static>(
+        &self,
+        work: impl Fn(&dyn Session) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = mpsc::channel();
+        self.inner.writer.put(move |worker| {
+            drop(answer.send(worker.transact(&work)));
+            worker.end();
         });
         answered.recv().unwrap_or_else(|_| Err(stopped()))
     }
@@ -385,6 +401,9 @@ fn migrate(tx: &dyn Session, make: bool) -> Result<bool, Unfit> {
         tx.run("SET LOCAL statement_timeout = 0", &[])?;
         tx.sweep(&left, 0)?;
         tx.run("UPDATE confide_schema SET version = ?1", &[SCHEMA.into()])?;
+    }
+    if make {
+        reindex::begin(tx)?;
     }
     Ok(version > 0 || make)
 }

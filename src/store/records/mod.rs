@@ -4,7 +4,9 @@
 pub mod history;
 pub mod index;
 pub mod keys;
+mod lasting;
 pub mod neighbours;
+pub mod reindex;
 pub mod relabel;
 pub mod remembered;
 pub mod rows;

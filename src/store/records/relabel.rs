@@ -139,7 +139,7 @@ pub fn label(
     if old.is_some() {
         index::clear(writer.tx, rid)?;
     }
-    index::index(writer.tx, rid, &key, resource, &labelled)?;
+    index::index(writer.tx, rid, &key, resource, &labelled.parts)?;
     index::parts(writer.tx, rid, &row.facts.parts)?;
     hits(writer.tx, &patients, labelled.hits, before.as_ref())?;
     if before

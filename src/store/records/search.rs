@@ -2,21 +2,22 @@
 //! the caller's snapshot.
 
 use super::{
+    keys,
     remembered::{Remembered, Silent, Snapshot},
     rows,
     standing::{self, Names},
 };
 use crate::{
-    fhir::{Key, Kind, Kinds},
+    fhir::{Id, Key, Kind, Kinds},
     gate::Sealed,
     policy::{
         Case, Lanes, Role, Settings, Standing, Towards,
         lanes::{lanes, nobody},
     },
     scope::Actions,
-    search::plan::{Include, Plan, Summary, Total},
+    search::plan::{Contained, ContainedType, Include, Plan, Summary, Total},
     store::{
-        Found, Page, Position, SortValue, StoreError,
+        Found, Page, Pick, Position, SortValue, StoreError,
         query::{self, Hop, Order},
         session::{Column, Session},
         sql::Sql,
@@ -122,16 +123,39 @@ pub fn search(
     let matching = query::matching(&lens, plan);
     let order = Order::of(plan);
     let counted = plan.total != Total::None;
-    let rids = fill(read, &mut page, matching, &order, plan.count, from, counted)?;
+    let matched = fill(read, &mut page, matching, &order, plan.count, from, counted)?;
     if counted && page.total.is_none() {
         // No row tells: there is none, or none behind the place from which the page was asked.
         let asked = from.map(|_| total(read, &lens, plan)).transpose()?;
         page.total = Some(asked.unwrap_or_default());
     }
+    let mut rids: Vec<i64> = matched.iter().map(|matched| matched.rid).collect();
+    if plan.contained != Contained::False && plan.contained_type == ContainedType::Contained {
+        page.picks = Some(picks(&matched)?);
+        let mut known = HashSet::new();
+        rids.retain(|rid| known.insert(*rid));
+    }
     let along = along(read, &lens, plan, &rids)?;
     page.cut = along.cut;
     seal(read, case, settings, &names, &rids, &along.rids, &mut page)?;
     Ok(page)
+}
+
+/// Which records, and what in them, the rows of a page name.
+fn picks(matched: &[Matched]) -> Result<Vec<Pick>, StoreError> {
+    let pick = |matched: &Matched| {
+        let Position { kind, id, .. } = &matched.position;
+        let (id, inside) = match id.split_once('#') {
+            Some((id, inside)) => {
+                let inside = Id::parse(inside).ok_or(StoreError::Damaged)?;
+                (id, Some(inside))
+            }
+            None => (id.as_str(), None),
+        };
+        let key = keys::key(*kind, id).ok_or(StoreError::Damaged)?;
+        Ok(Pick { key, inside })
+    };
+    matched.iter().map(pick).collect()
 }
 
 /// What comes along.
@@ -254,7 +278,7 @@ pub fn everything(
     let Some(rid) = read.number(patient)? else {
         return Ok(page);
     };
-    let rids = fill(
+    let matched = fill(
         read,
         &mut page,
         query::everything(&lens, rid),
@@ -263,6 +287,7 @@ pub fn everything(
         from,
         false,
     )?;
+    let rids: Vec<i64> = matched.iter().map(|matched| matched.rid).collect();
     seal(read, case, settings, &names, &rids, &[], &mut page)?;
     Ok(page)
 }
@@ -306,7 +331,7 @@ fn total(read: &dyn Session, lens: &Lens, plan: &Plan) -> Result<u64, StoreError
     one_number(read, &query::count(query::matching(lens, &unsorted)))
 }
 
-/// The numbers of one page; `page.next` where there is another. Where it is `counted`, its rows tell how
+/// The rows of one page; `page.next` where there is another. Where it is `counted`, its rows tell how
 /// many match on all pages.
 fn fill(
     read: &dyn Session,
@@ -316,7 +341,7 @@ fn fill(
     count: u16,
     from: Option<&Position>,
     counted: bool,
-) -> Result<Vec<i64>, StoreError> {
+) -> Result<Vec<Matched>, StoreError> {
     let page_of = if counted {
         query::counted_page
     } else {
@@ -329,7 +354,7 @@ fn fill(
         matched.truncate(usize::from(count));
         page.next = matched.last().map(|last| last.position.clone());
     }
-    Ok(matched.into_iter().map(|matched| matched.rid).collect())
+    Ok(matched)
 }
 
 /// Fetches records and what holds towards their patients.
