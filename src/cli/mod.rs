@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod import;
 pub mod open;
 pub mod print;
+pub mod reindex;
 pub mod rules;
 pub mod serve;
 pub mod token;
@@ -56,6 +57,8 @@ pub enum Command {
     Serve(serve::Arguments),
     /// Load resources, Bundles, ndjson, .gz files and folders
     Import(import::Arguments),
+    /// Make the search index of all records again, after a change of its tables or of the program
+    Reindex(reindex::Arguments),
     /// Print one access token, as /auth/token would issue it
     Token(token::Arguments),
     /// Registered SMART clients
@@ -130,6 +133,7 @@ fn dispatch(arguments: &Arguments) -> Result<Ended, Trouble> {
         Command::Demo(demo) => demo::run(&config(demo.flags())?, demo),
         Command::Serve(_) => serve::run(&config(vec![])?),
         Command::Import(import) => import::run(&config(vec![])?, import),
+        Command::Reindex(reindex) => reindex::run(&config(vec![])?, reindex),
         Command::Token(token) => token::run(&config(vec![])?, token),
         Command::Client(client) => client::run(&config(vec![])?, client),
         Command::Audit(audit) => audit::run(&config(vec![])?, audit),
@@ -192,6 +196,7 @@ mod tests {
             "confide audit verify --json",
             "confide rules --json",
             "confide doctor",
+            "confide reindex --anew",
         ] {
             let words = line.split_whitespace();
             assert!(Arguments::try_parse_from(words).is_ok(), "{line}");

@@ -158,6 +158,7 @@ fn sqlite(file: &Path) -> Result<SqliteStore, Trouble> {
         sqlite::OpenError::Busy(..)
         | sqlite::OpenError::Foreign(..)
         | sqlite::OpenError::Thread(..)
+        | sqlite::OpenError::Index(..)
         | sqlite::OpenError::Damaged(..) => Trouble::Failed(error.to_string()),
     })
 }

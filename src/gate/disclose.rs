@@ -1,8 +1,13 @@
 //! Released → Disclosure: no reply before its audit entry is durable.
 
 use super::{Asked, Entry, EntryRecord, Journal, JournalError, record::Released};
-use crate::{faces::Stamp, fhir::Key, policy::Case};
+use crate::{
+    faces::Stamp,
+    fhir::{Id, Key},
+    policy::Case,
+};
 use bytes::Bytes;
+use std::collections::HashSet;
 
 /// The most records in one disclosure; a larger answer is disclosed in several.
 pub const BATCH: usize = 1000;
@@ -18,6 +23,8 @@ pub struct Disclosure {
 pub struct Disclosed<'d> {
     /// Type and id.
     pub key: &'d Key,
+    /// Where it is a resource that this record contains, alone: its id there.
+    pub inside: Option<&'d Id>,
     /// Version and time as the requester sees them.
     pub stamp: &'d Stamp,
     /// The resource, as JSON.
@@ -29,6 +36,7 @@ impl Disclosure {
     pub fn entries(&self) -> impl ExactSizeIterator<Item = Disclosed<'_>> {
         self.released.iter().map(|released| Disclosed {
             key: &released.key,
+            inside: released.inside.as_ref(),
             stamp: &released.stamp,
             body: &released.body,
         })
@@ -53,6 +61,14 @@ pub async fn disclose(
             basis: released.why.ground,
         })
         .collect();
+    // Of a record that several contained resources came from, one line tells.
+    if batch.iter().any(|released| released.inside.is_some()) {
+        let mut known = HashSet::new();
+        let lines = std::mem::take(&mut entry.records).into_iter();
+        entry.records = lines
+            .filter(|line| known.insert(line.key.clone()))
+            .collect();
+    }
     let mut patients: Vec<Key> = batch
         .iter()
         .flat_map(|released| released.patients.iter().cloned())

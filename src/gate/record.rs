@@ -3,7 +3,7 @@
 
 use crate::{
     faces::{self, Face, Stamp},
-    fhir::{Key, Kinds, Node, Resource, ResourceError, Target},
+    fhir::{Id, Key, Kinds, Node, Resource, ResourceError, Target},
     label::{self, Labelled, Marks, Part},
     policy::Facts,
     search::terms::Definition,
@@ -45,6 +45,8 @@ pub(super) enum Household {
 /// [`super::Disclosure`].
 pub struct Released {
     pub(super) key: Key,
+    /// Where it is one resource that the record contains, and that alone: its id.
+    pub(super) inside: Option<Id>,
     pub(super) patients: Vec<Key>,
     pub(super) stamp: Stamp,
     pub(super) body: Bytes,
@@ -140,6 +142,11 @@ impl Sealed {
     pub fn facts(&self) -> &Facts {
         &self.facts
     }
+
+    /// Where its labelled parts are, by their paths in the layout in which it is kept.
+    pub fn parts(&self) -> &[Part] {
+        &self.faces.parts
+    }
 }
 
 impl fmt::Debug for Sealed {
@@ -191,6 +198,24 @@ impl Released {
     /// The records of these types that its body, as released, refers to.
     pub fn mentions(&self, kinds: Kinds) -> Vec<Key> {
         mentioned(&self.body, kinds)
+    }
+
+    /// The resource of that id that the record contains, alone: cut out of what is released, so that what
+    /// was taken out of the record is not there either.
+    pub fn contained(&self, id: &Id) -> Option<Released> {
+        let whole = Resource::ours(self.body.clone()).ok()?;
+        let contained = whole.root().get("contained").map(Node::items)?;
+        let found = contained
+            .iter()
+            .find(|node| node.text("id") == Some(id.as_str()))?;
+        Some(Released {
+            key: self.key.clone(),
+            inside: Some(id.clone()),
+            patients: self.patients.clone(),
+            stamp: self.stamp.clone(),
+            body: Bytes::copy_from_slice(found.slice(whole.text())),
+            why: self.why.clone(),
+        })
     }
 
     /// The same with less, as a search asked for; tagged as such where the requester may know that

@@ -54,6 +54,7 @@ pub fn release(
     match body {
         Some(body) => Ok(Released {
             key,
+            inside: None,
             patients: sealed.facts.patients.clone(),
             stamp,
             body: Bytes::from(body),

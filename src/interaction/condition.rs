@@ -6,7 +6,7 @@ use crate::{
     fhir::{Key, Kind},
     gate::Journal,
     scope::Actions,
-    search::plan::{ParseOptions, Plan, Total},
+    search::plan::{Contained, ParseOptions, Plan, Total},
     store::{Sought, Store},
 };
 
@@ -70,6 +70,10 @@ impl<S: Store, J: Journal> Service<S, J> {
         // A record has labels only once it is written.
         if plan.asks_labels() {
             return Err(invalid("a condition can't ask for labels"));
+        }
+        // What a write rests on is a record.
+        if plan.contained != Contained::False {
+            return Err(invalid("a condition can't ask for contained resources"));
         }
         self.define(&question.case, &mut plan).await?;
         plan.include.clear();

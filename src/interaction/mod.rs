@@ -31,10 +31,11 @@ use crate::{
     policy::{Case, Settings, Standing},
     profile::CheckLimits,
     statute::Reason,
+    store::Pick,
 };
 use bytes::Bytes;
 use cursor::CursorKey;
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 /// What interactions work with. Small parts by name; there is no state of everything.
 #[derive(Debug)]
@@ -129,6 +130,31 @@ pub fn release_all(
         }
     }
     released
+}
+
+/// What was asked for of released records: they themselves or, alone, what they contain. What `visible` let
+/// through and is not in a record as it is released raises the same alarm.
+pub fn pick(released: Vec<Released>, picks: &[Pick]) -> Vec<Released> {
+    let mut whole: HashMap<Key, Released> = HashMap::with_capacity(released.len());
+    whole.extend(released.into_iter().map(|one| (one.key().clone(), one)));
+    let mut picked = Vec::with_capacity(picks.len());
+    // Those alone first, while what they are cut out of is there.
+    for (place, pick) in picks.iter().enumerate() {
+        let (Some(id), Some(record)) = (&pick.inside, whole.get(&pick.key)) else {
+            continue;
+        };
+        match record.contained(id) {
+            Some(alone) => picked.push((place, alone)),
+            None => alarm(&pick.key, record.why().ground),
+        }
+    }
+    for (place, pick) in picks.iter().enumerate() {
+        if pick.inside.is_none() {
+            picked.extend(whole.remove(&pick.key).map(|record| (place, record)));
+        }
+    }
+    picked.sort_by_key(|(place, _)| *place);
+    picked.into_iter().map(|(_, one)| one).collect()
 }
 
 fn alarm(key: &Key, reason: Reason) {

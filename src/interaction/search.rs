@@ -1,7 +1,7 @@
 //! search: <https://hl7.org/fhir/R4/search.html>
 
 use super::{
-    Answer, Question, Refusal, Service, release_all,
+    Answer, Question, Refusal, Service, pick, release_all,
     searchset::{Bundle, links, url},
 };
 use crate::{
@@ -91,6 +91,10 @@ impl<S: Store, J: Journal> Service<S, J> {
         let links = links(&question.base, &path, &plan.used, next);
         let (of_matches, of_others) = trims(&plan);
         let matches = release_all(page.matches, case, self.settings, &page.standing);
+        let matches = match page.picks {
+            Some(picks) => pick(matches, &picks),
+            None => matches,
+        };
         let matches = trimmed(matches, of_matches.as_ref());
         let included = release_all(page.included, case, self.settings, &page.standing);
         let included = trimmed(included, of_others.as_ref());

@@ -87,6 +87,10 @@ impl Bundle {
         self.out.extend_from_slice(b"{\"fullUrl\":\"");
         self.out
             .extend_from_slice(format!("{}/{}", self.base, record.key).as_bytes());
+        if let Some(id) = record.inside {
+            self.out.push(b'#');
+            self.out.extend_from_slice(id.as_str().as_bytes());
+        }
         self.out.extend_from_slice(b"\",\"resource\":");
         self.out.extend_from_slice(record.body);
         let mode = match mode {

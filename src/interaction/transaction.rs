@@ -293,6 +293,8 @@ impl<S: Store, J: Journal> Service<S, J> {
                 id: Some(&key.id),
                 last_updated: Some(question.case.at),
                 entries: &entries,
+                inside: &search::contained(resource, Some(&self.base)),
+                around: None,
             };
             if plan.matches(&subject) {
                 found.push(key.clone());

@@ -10,6 +10,10 @@ use super::{
 use crate::fhir::{Interval, Kind, Node, Path, Resource, Target, json::Value};
 use std::{collections::HashMap, sync::LazyLock};
 
+/// Goes up with every change of the program by which the same record gets other entries: a store then
+/// knows that its index is an earlier program's (`confide reindex`).
+pub const MADE: u32 = 2;
+
 /// What a record answers to under one parameter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IndexEntry {
@@ -147,27 +151,12 @@ impl IndexValue {
     }
 }
 
-/// The entries of a record, in the order of its text. Contained resources have none. `base` is
-/// this server's FHIR base, whose absolute URLs are references to its own records. `_id` and
-/// `_lastUpdated` are columns of the store; `_security` is the labels' affair.
+/// The entries of a record, in the order of its text. Contained resources have theirs apart
+/// ([`contained`](super::contained())). `base` is this server's FHIR base, whose absolute URLs are references to its own
+/// records. `_id` and `_lastUpdated` are columns of the store; `_security` is the labels' affair.
 pub fn entries(resource: &Resource, base: Option<&str>) -> Vec<IndexEntry> {
-    let Some(tree) = TREES.get(&resource.kind()) else {
-        return Vec::new();
-    };
-    let mut walk = Walk {
-        root: resource.root(),
-        base,
-        path: Vec::new(),
-        out: Vec::new(),
-    };
-    walk.object(resource.root(), &tree.branches);
-    walk.content(resource.root());
-    for param in &tree.presence {
-        if walk.out.iter().all(|entry| entry.param != *param) {
-            walk.emit(*param, IndexValue::token(None, "false", None));
-        }
-    }
-    walk.out
+    let root = resource.root();
+    Walk::of(root, root, base, Vec::new()).all(resource.kind(), &[])
 }
 
 static TREES: LazyLock<HashMap<Kind, Tree>> = LazyLock::new(|| {
@@ -253,13 +242,56 @@ fn grow(branches: &mut Vec<Branch>, steps: &[Step], reader: Reader) {
 
 /// The walk: where it stands and what it found. What a leaf gives is in `leaf.rs`.
 pub(super) struct Walk<'r> {
+    /// The record.
     pub(super) root: &'r Node,
+    /// What is indexed: the record, or a contained resource of it.
+    own: &'r Node,
     pub(super) base: Option<&'r str>,
     path: Vec<u16>,
+    /// How long the path of `own` is.
+    depth: usize,
     out: Vec<IndexEntry>,
 }
 
-impl Walk<'_> {
+impl<'r> Walk<'r> {
+    /// Of `own`, which is at `path` in the record.
+    pub(super) fn of(
+        root: &'r Node,
+        own: &'r Node,
+        base: Option<&'r str>,
+        path: Vec<u16>,
+    ) -> Walk<'r> {
+        Walk {
+            root,
+            own,
+            base,
+            depth: path.len(),
+            path,
+            out: Vec::new(),
+        }
+    }
+
+    /// All entries of a resource of that type; what an absence says is said at `absent` in it.
+    pub(super) fn all(mut self, kind: Kind, absent: &[u16]) -> Vec<IndexEntry> {
+        let Some(tree) = TREES.get(&kind) else {
+            return Vec::new();
+        };
+        self.object(self.own, &tree.branches);
+        self.content(self.own);
+        for param in &tree.presence {
+            if self.out.iter().all(|entry| entry.param != *param) {
+                let path = self.path.iter().chain(absent).copied().collect();
+                self.out.push(IndexEntry {
+                    param: *param,
+                    path: Path(path),
+                    place: 0,
+                    value: IndexValue::token(None, "false", None),
+                });
+            }
+        }
+        self.out
+    }
+
     fn object(&mut self, node: &Node, branches: &[Branch]) {
         for (at, member) in node.members().iter().enumerate() {
             let from = branches.partition_point(|branch| branch.step.name < &*member.name);
@@ -333,9 +365,9 @@ impl Walk<'_> {
     }
 
     pub(super) fn emit(&mut self, param: ParamId, value: IndexValue) {
-        let place = match *self.path.as_slice() {
+        let place = match *self.path.get(self.depth..).unwrap_or_default() {
             [member, item, ..] => {
-                let list = self.root.members().get(usize::from(member));
+                let list = self.own.members().get(usize::from(member));
                 let is_list = list.is_some_and(|m| matches!(m.node.value, Value::Array(_)));
                 if is_list { item.saturating_add(1) } else { 0 }
             }
@@ -352,7 +384,7 @@ impl Walk<'_> {
     /// The words of all texts (`_content`): what people write and read, not addresses and markup.
     fn content(&mut self, node: &Node) {
         for (at, member) in node.members().iter().enumerate() {
-            if self.path.is_empty()
+            if self.path.len() == self.depth
                 && ["resourceType", "id", "meta", "contained"].contains(&&*member.name)
             {
                 continue;

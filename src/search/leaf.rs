@@ -191,6 +191,9 @@ impl Walk<'_> {
     fn kind(&self, node: &Node, target: Option<&Target>) -> Option<Kind> {
         let named = match target {
             Some(Target::Local(key)) => Some(key.kind),
+            Some(Target::Contained(id)) if id.is_empty() => {
+                self.root.text("resourceType").and_then(Kind::named)
+            }
             Some(Target::Contained(id)) => {
                 let contained = self.root.get("contained").map(Node::items);
                 contained

@@ -2,6 +2,7 @@
 //! references within a transaction use.
 
 use super::{
+    contained::Contained,
     filter::{Filter, ReferenceTest, StringTest, Test, TokenTest, UriTest},
     index::{IndexEntry, IndexValue, TokenRole},
     number::{QuantityTest, UnitTest},
@@ -22,6 +23,32 @@ pub struct Subject<'a> {
     pub last_updated: Option<Instant>,
     /// Its index entries.
     pub entries: &'a [IndexEntry],
+    /// What it contains; of a contained resource, what its container does.
+    pub inside: &'a [Contained],
+    /// What contains it.
+    pub around: Option<&'a Subject<'a>>,
+}
+
+impl<'a> Subject<'a> {
+    /// One of the resources that a record contains.
+    pub fn inside(&'a self, one: &'a Contained) -> Subject<'a> {
+        Subject {
+            kind: one.kind,
+            id: Some(&one.id),
+            last_updated: None,
+            entries: &one.entries,
+            inside: self.inside,
+            around: Some(self.around.unwrap_or(self)),
+        }
+    }
+
+    fn refers(&self, param: &Param, to: &Target) -> bool {
+        let mut entries = self.entries.iter();
+        entries.any(|entry| {
+            entry.param == param.id
+                && matches!(&entry.value, IndexValue::Reference(target) if target == to)
+        })
+    }
 }
 
 /// The records beside the one that is asked about: where chains lead, and from where `_has` comes.
@@ -98,22 +125,45 @@ fn passes(param: &Param, test: &Test, world: &dyn World, subject: &Subject) -> b
         Test::Not(test) if matches!(**test, Test::Defined(_)) => false,
         Test::Not(test) => !passes(param, test, world, subject),
         Test::Chain(legs) => own().any(|entry| {
-            let IndexValue::Reference(Target::Local(key)) = &entry.value else {
-                return false;
-            };
-            world.record(key).is_some_and(|target| {
+            let on = |target: &Subject| {
                 legs.iter()
-                    .any(|leg| leg.kinds.has(key.kind) && leg.filter.matches(world, &target))
-            })
+                    .any(|leg| leg.kinds.has(target.kind) && leg.filter.matches(world, target))
+            };
+            match &entry.value {
+                IndexValue::Reference(Target::Local(key)) => {
+                    world.record(key).is_some_and(|target| on(&target))
+                }
+                IndexValue::Reference(Target::Contained(id)) if id.is_empty() => {
+                    subject.around.is_some_and(on)
+                }
+                IndexValue::Reference(Target::Contained(id)) => {
+                    let mut inside = subject.inside.iter();
+                    inside.any(|one| *one.id.as_str() == **id && on(&subject.inside(one)))
+                }
+                _ => false,
+            }
         }),
+        // Only what contains it can refer to it, and what that contains.
+        Test::Has(filter) if subject.around.is_some() => subject
+            .around
+            .zip(subject.id)
+            .is_some_and(|(container, id)| {
+                let here = Target::Contained(id.as_str().into());
+                let on = |other: &Subject| {
+                    other.kind == param.base
+                        && other.refers(param, &here)
+                        && filter.matches(world, other)
+                };
+                let mut beside = subject.inside.iter();
+                on(container) || beside.any(|one| on(&container.inside(one)))
+            }),
         Test::Has(filter) => subject.id.is_some_and(|id| {
             world.any(param.base, &mut |other| {
-                let refers = other.entries.iter().any(|entry| {
-                    entry.param == param.id
-                        && matches!(&entry.value, IndexValue::Reference(Target::Local(key))
-                            if key.kind == subject.kind && key.id == *id)
+                let here = Target::Local(Key {
+                    kind: subject.kind,
+                    id: id.clone(),
                 });
-                refers && filter.matches(world, other)
+                other.refers(param, &here) && filter.matches(world, other)
             })
         }),
         Test::Among(kinds, test) => kinds.has(subject.kind) && passes(param, test, world, subject),
@@ -279,7 +329,7 @@ impl QuantityTest {
 mod tests {
     use super::*;
     use crate::fhir::Resource;
-    use crate::search::{ParseOptions, entries};
+    use crate::search::{ParseOptions, contained, entries};
 
     fn found(resource: &str, query: &str) -> bool {
         let resource = Resource::ours(resource.to_owned()).unwrap();
@@ -299,6 +349,8 @@ mod tests {
             id: resource.id(),
             last_updated: Some(0),
             entries: &entries(&resource, base),
+            inside: &contained(&resource, base),
+            around: None,
         })
     }
 

@@ -2,6 +2,7 @@
 //! mirrors [`matching`] in SQL.
 
 mod chain;
+pub mod contained;
 pub mod filter;
 pub mod fold;
 mod implied;
@@ -20,6 +21,7 @@ pub mod terms;
 pub mod unit;
 mod values;
 
+pub use contained::{Contained, contained};
 pub use filter::{DateTest, Filter, Prefix, ReferenceTest, StringTest, Test, TokenTest};
 pub use index::{IndexEntry, IndexValue, Span, entries};
 pub use matching::Subject;

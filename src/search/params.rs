@@ -280,6 +280,15 @@ pub const OF_TYPE: u32 = 0x0f7e_0f7e;
 /// What tells the rows of identifiers beside references from the others of their parameter.
 pub const BESIDE: u32 = 0x0be5_1de0;
 
+/// What tells the rows of contained resources from those of records, under any number. Under `_id` a
+/// contained resource itself has a row: a record's id is a column.
+pub const INSIDE: u32 = 0x1251_de00;
+
+/// The table as it stands: what an index was made by ([`super::index`] is the rest).
+pub fn text() -> &'static str {
+    include_str!("../../profiles/r4/search-parameters.tsv")
+}
+
 impl Part {
     fn read(text: &'static str) -> Part {
         Part {
@@ -352,9 +361,11 @@ mod tests {
         }
         let derived: BTreeSet<u32> = codes
             .keys()
-            .flat_map(|id| [id.0 ^ OF_TYPE, id.0 ^ BESIDE])
+            .flat_map(|id| [id.0, id.0 ^ OF_TYPE, id.0 ^ BESIDE])
+            .flat_map(|id| [id, id ^ INSIDE])
+            .filter(|id| !codes.contains_key(&ParamId(*id)))
             .collect();
-        assert_eq!(derived.len(), codes.len() * 2);
+        assert_eq!(derived.len(), codes.len() * 5);
         assert!(codes.keys().all(|id| !derived.contains(&id.0)));
         assert_eq!(ParamId::of("patient"), ParamId(0x80ee_595e));
     }

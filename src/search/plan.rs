@@ -43,6 +43,10 @@ pub struct Plan {
     pub summary: Option<Summary>,
     /// `_elements`: the top-level elements to return; all where empty.
     pub elements: Vec<&'static str>,
+    /// Whether contained resources are found.
+    pub contained: Contained,
+    /// What is answered where one is.
+    pub contained_type: ContainedType,
     /// Where the page begins, as the store signed it.
     pub cursor: Option<String>,
     /// What was used, for the self link, as it was asked, without the cursor.
@@ -109,6 +113,27 @@ pub enum Summary {
     False,
 }
 
+/// `_contained` (<https://hl7.org/fhir/R4/search.html#contained>): all filters are asked of the same
+/// contained resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contained {
+    /// Records only.
+    False,
+    /// Contained resources only.
+    True,
+    /// Either.
+    Both,
+}
+
+/// `_containedType`: what stands in the answer for a contained resource that is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContainedType {
+    /// The record that contains it, once.
+    Container,
+    /// It alone.
+    Contained,
+}
+
 /// How a query is read.
 #[derive(Debug, Clone, Copy)]
 pub struct ParseOptions<'a> {
@@ -148,6 +173,8 @@ impl Plan {
             total: Total::None,
             summary: None,
             elements: Vec::new(),
+            contained: Contained::False,
+            contained_type: ContainedType::Container,
             cursor: None,
             used: Vec::new(),
         }
@@ -181,11 +208,34 @@ impl Plan {
                 Err(fault) => issues.push(fault.issue(name)),
             }
         }
+        issues.extend(plan.at_odds());
         if issues.is_empty() {
             Ok(plan)
         } else {
             Err(issues)
         }
+    }
+
+    /// What can't be asked together.
+    fn at_odds(&self) -> Vec<Issue> {
+        let mut issues = Vec::new();
+        if self.contained == Contained::False {
+            return issues;
+        }
+        let mut no = |text| issues.push(Issue::new(IssueType::NotSupported, text));
+        if !self.include.is_empty() || !self.revinclude.is_empty() {
+            no(
+                "`_include` and `_revinclude` can't go with `_contained`: ask for the includes of the \
+                records that it finds in a second search",
+            );
+        }
+        if !self.elements.is_empty() && self.contained_type == ContainedType::Container {
+            no(
+                "`_elements` names elements of the type searched: with `_contained` it needs \
+                `_containedType=contained`",
+            );
+        }
+        issues
     }
 
     fn parameter(&mut self, name: &str, value: &str, options: ParseOptions) -> Result<Use, Fault> {
@@ -275,20 +325,9 @@ impl Plan {
 
     /// Of one type and one filter, without an order.
     pub fn of(kind: Kind, filter: Filter) -> Plan {
-        Plan {
-            kind: Some(kind),
-            kinds: Kinds::NONE.with(kind),
-            filters: vec![filter],
-            include: Vec::new(),
-            revinclude: Vec::new(),
-            sort: Vec::new(),
-            count: 0,
-            total: Total::None,
-            summary: None,
-            elements: Vec::new(),
-            cursor: None,
-            used: Vec::new(),
-        }
+        let mut plan = Plan::all(Some(kind), ParseOptions::default());
+        plan.filters.push(filter);
+        plan
     }
 
     /// Whether a filter leads to other records.

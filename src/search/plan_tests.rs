@@ -66,8 +66,6 @@ fn what_is_not_supported_says_so() {
         "derived-from:below=x",
         "date:not=2026",
         "_security=REDACTED",
-        "_contained=true",
-        "_containedType=contained",
         "_sort=code-value-quantity",
         "_list=$current-problems",
         "_filter=x",
@@ -80,6 +78,54 @@ fn what_is_not_supported_says_so() {
     }
     assert!(refused("Location", "_sort=near").ends_with("is not supported"));
     assert!(refused("Bundle", "composition=x").ends_with("is not supported"));
+}
+
+#[test]
+fn contained_resources_are_found_where_they_are_asked_for() {
+    let plan = |query: &str| parse("Medication", query).unwrap();
+    let asked = |query: &str| (plan(query).contained, plan(query).contained_type);
+    use ContainedType::{Contained as Alone, Container};
+    assert_eq!(asked("code=x"), (Contained::False, Container));
+    assert_eq!(asked("_contained=false"), (Contained::False, Container));
+    assert_eq!(
+        asked("_contained=true&code=x"),
+        (Contained::True, Container)
+    );
+    let both = "_contained=both&_containedType=contained";
+    assert_eq!(asked(both), (Contained::Both, Alone));
+    assert_eq!(plan(both).used.len(), 2);
+    assert_eq!(
+        asked("_containedType=container&_contained=true"),
+        (Contained::True, Container)
+    );
+    for (query, why) in [
+        ("_contained=yes", "must be true, false or both"),
+        ("_containedType=both", "must be container or contained"),
+        ("_contained=true&_contained=both", "may be given only once"),
+        ("_contained:exact=true", "takes no such modifier"),
+        (
+            "_contained=true&_include=Medication:manufacturer",
+            "can't go with `_contained`",
+        ),
+        (
+            "_revinclude=MedicationRequest:medication&_contained=both",
+            "can't go with `_contained`",
+        ),
+        ("_elements=code&_contained=true", "needs `_containedType"),
+    ] {
+        let told = refused("Medication", query);
+        assert!(told.contains(why), "{query}: {told}");
+    }
+    for query in [
+        "_elements=code&_contained=true&_containedType=contained",
+        "_include=Medication:manufacturer&_contained=false",
+        "_has:MedicationRequest:medication:status=active&_contained=true",
+        "_sort=-code,_id&_contained=both",
+        "_summary=count&_contained=true",
+        "_list=l&_contained=true",
+    ] {
+        assert!(parse("Medication", query).is_ok(), "{query}");
+    }
 }
 
 #[test]

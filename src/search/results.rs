@@ -3,7 +3,10 @@
 
 use super::{
     params::{self, Param, ParamType},
-    plan::{CURSOR, Fault, Include, ParseOptions, Plan, SortKey, Summary, Total, Use},
+    plan::{
+        CURSOR, Contained, ContainedType, Fault, Include, ParseOptions, Plan, SortKey, Summary,
+        Total, Use,
+    },
 };
 use crate::fhir::{Kind, schema::SCHEMA};
 
@@ -33,8 +36,8 @@ pub(super) fn parameter(
         "_total" => |plan, value, _| total(plan, value),
         "_summary" => |plan, value, _| summary(plan, value),
         "_elements" => |plan, value, _| elements(plan, value),
-        "_contained" => |_, value, _| contained(value),
-        "_containedType" => |_, _, _| Err(Fault::Unsupported("this parameter")),
+        "_contained" => |plan, value, _| contained(plan, value),
+        "_containedType" => |plan, value, _| contained_type(plan, value),
         "_format" | "_pretty" => |_, _, _| Ok(Use::Apart),
         CURSOR => |plan, value, _| cursor(plan, value),
         _ => return None,
@@ -102,13 +105,23 @@ fn summary(plan: &mut Plan, value: &str) -> Result<Use, Fault> {
     Ok(Use::Kept)
 }
 
-/// Contained records are never matches of their own.
-fn contained(value: &str) -> Result<Use, Fault> {
-    match value {
-        "false" => Ok(Use::Kept),
-        "true" | "both" => Err(Fault::Unsupported("a search for contained records")),
-        _ => Err(Fault::Value("must be true, false or both")),
-    }
+fn contained(plan: &mut Plan, value: &str) -> Result<Use, Fault> {
+    plan.contained = match value {
+        "false" => Contained::False,
+        "true" => Contained::True,
+        "both" => Contained::Both,
+        _ => return Err(Fault::Value("must be true, false or both")),
+    };
+    Ok(Use::Kept)
+}
+
+fn contained_type(plan: &mut Plan, value: &str) -> Result<Use, Fault> {
+    plan.contained_type = match value {
+        "container" => ContainedType::Container,
+        "contained" => ContainedType::Contained,
+        _ => return Err(Fault::Value("must be container or contained")),
+    };
+    Ok(Use::Kept)
 }
 
 fn elements(plan: &mut Plan, value: &str) -> Result<Use, Fault> {

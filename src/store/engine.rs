@@ -2,10 +2,10 @@
 //! SQLite's on the thread that asks, PostgreSQL's on a thread with a connection.
 
 use super::{
-    Batch, Begin, Found, History, Moment, Page, Position, Span, Store, StoreError, WriteError,
-    Written,
+    Batch, Begin, Found, History, Moment, Page, Position, Reindexed, Span, Store, StoreError,
+    WriteError, Written,
     postgres::PostgresStore,
-    records::{self, history, remembered::Snapshot, search, spread},
+    records::{self, history, reindex, remembered::Snapshot, search, spread},
     sqlite::SqliteStore,
 };
 use crate::{
@@ -85,6 +85,20 @@ impl Engine {
         self.ask_now(|read| spread::is_pending(read))
     }
 
+    /// Whether the search index was made by this program and its parameter table.
+    pub fn is_index_current(&self) -> Result<bool, StoreError> {
+        self.ask_now(|read| reindex::is_current(read))
+    }
+
+    /// Makes the search index of the next records again, in one transaction; `anew` from the first one.
+    /// Each piece is kept: what was interrupted goes on.
+    pub fn reindex(&self, anew: bool) -> Result<Reindexed, StoreError> {
+        match self {
+            Engine::Sqlite(store) => store.transact(|tx| reindex::piece(tx, anew)),
+            Engine::Postgres(store) => store.transact(move |tx| reindex::piece(tx, anew)),
+        }
+    }
+
     /// Writes a batch and waits where it stands.
     pub fn write_now(&self, batch: Batch) -> Result<Vec<Written>, WriteError> {
         match self {
@@ -103,11 +117,7 @@ impl Store for Engine {
     ) -> Result<Option<Found>, StoreError> {
         match self {
             Engine::Sqlite(store) => store.ask(|read| search::read(read, case, settings, key)),
-            Engine::Postgres(store) => {
-                let (case, key) = (case.clone(), key.clone());
-                let question = move |read: &Snapshot<'_>| search::read(read, &case, settings, &key);
-                store.ask(question).await
-            }
+            Engine::Postgres(store) => store.read(case.clone(), settings, key.clone()).await,
         }
     }
 

@@ -21,7 +21,7 @@ pub mod visible;
 use crate::{
     consent::Refusal,
     faces::Stamp,
-    fhir::{Instant, Key, Kind, Resource},
+    fhir::{Id, Instant, Key, Kind, Resource},
     gate::Sealed,
     policy::{Case, Settings, Standing},
     search::plan::Plan,
@@ -136,6 +136,9 @@ pub struct Span {
 pub struct Page {
     /// The matches, in order.
     pub matches: Vec<Sealed>,
+    /// Where contained resources are asked for themselves: which of what the matches are, in order; each
+    /// match is there once.
+    pub picks: Option<Vec<Pick>>,
     /// What they include and are included by.
     pub included: Vec<Sealed>,
     /// Whether they include, or are included by, more that the requester may see.
@@ -148,6 +151,15 @@ pub struct Page {
     pub next: Option<Position>,
 }
 
+/// A match that may be a contained resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pick {
+    /// The record that matches, or that contains what does.
+    pub key: Key,
+    /// The id of the contained resource.
+    pub inside: Option<Id>,
+}
+
 /// The place of a record in an order: its sort value and its name.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Position {
@@ -155,7 +167,7 @@ pub struct Position {
     pub value: Option<SortValue>,
     /// The type's number, where a page spans types.
     pub kind: i64,
-    /// The id.
+    /// The id; of a contained resource its container's, `#` and its own.
     pub id: String,
 }
 
@@ -249,6 +261,15 @@ pub struct Written {
     pub created: bool,
     /// Whether anything changed at all.
     pub changed: bool,
+}
+
+/// What one piece of making the search index again did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reindexed {
+    /// How many records it went over.
+    pub records: u64,
+    /// Whether they were the last.
+    pub is_done: bool,
 }
 
 /// Makes an empty file that only its owner may read, where there is none: an engine would make it as

@@ -3,12 +3,13 @@
 
 mod compare;
 mod filter;
+mod inside;
 mod label;
 mod order;
 mod pointing;
 
 pub use order::{Order, counted_page, page};
-pub use pointing::pointing_at;
+pub use pointing::{may_stay_inside, pointing_at};
 
 use super::{
     sql::Sql,
@@ -19,24 +20,43 @@ use crate::{
     search::{
         filter::{ReferenceTest, Test},
         params::{self, Param},
-        plan::Plan,
+        plan::{Contained, ContainedType, Plan},
     },
 };
 use filter::Level;
 
-/// The records that a plan matches, as `rid, kind, id` and the sort values `v0`, `v1`, ….
+/// What a plan matches, as `rid, kind, id` and the sort values `v0`, `v1`, …: records and, where it asks for
+/// them, contained resources.
 pub fn matching(lens: &Lens, plan: &Plan) -> Sql {
+    let all = match plan.contained {
+        Contained::False => return records(lens, plan),
+        Contained::True => inside::matching(lens, plan),
+        Contained::Both => {
+            let mut both = records(lens, plan);
+            both.push(" UNION ").add(inside::matching(lens, plan));
+            both
+        }
+    };
+    match plan.contained_type {
+        ContainedType::Container => inside::once(all, plan),
+        ContainedType::Contained => all,
+    }
+}
+
+/// The records that a plan matches.
+fn records(lens: &Lens, plan: &Plan) -> Sql {
     let r = Alias {
         name: "r",
         kind: plan.kind,
     };
     let mut sql = Sql::text("SELECT r.rid AS rid, r.kind AS kind, r.id AS id");
-    sql.add(order::values(lens, r, &plan.sort));
+    let at = Level::of(plan.kind);
+    sql.add(order::values(lens, r, &plan.sort, at));
     sql.push(" FROM record r WHERE ");
     let mut pieces = Vec::new();
     // The sign keeps the engine from starting from the type, where there is something rarer.
     let mut sign = "";
-    if let Some(start) = filter::start(&plan.filters, plan.kinds) {
+    if let Some(start) = filter::start(&plan.filters, plan.kinds, Level::of(None)) {
         let mut within = Sql::text("r.rid IN (");
         within.add(start).push(")");
         pieces.push(within);
@@ -46,7 +66,6 @@ pub fn matching(lens: &Lens, plan: &Plan) -> Sql {
         pieces.push(Sql::kinds(&format!("{sign}r.kind"), plan.kinds));
     }
     pieces.push(lens.sees(r, None));
-    let at = Level::of(plan.kind);
     let filters = plan.filters.iter();
     pieces.extend(filters.map(|one| filter::filter(lens, one, at)));
     sql.add(Sql::all(pieces));
@@ -119,6 +138,7 @@ impl Hop {
             alias: "e",
             param: self.param,
             is_reference: true,
+            is_inside: false,
         };
         lens.sees("r", Some(entry))
     }
@@ -184,10 +204,10 @@ pub fn way(number: i64, target: Option<Kind>) -> Option<Hop> {
 
 /// The patients (keys) that a plan names by `patient`, `subject` or `_id`: enough to know towards
 /// whom a requester who reaches everyone stands in a special way. `None` where it names none, or
-/// leads to records of others.
+/// leads to records of others: what is contained may be about someone else than its container.
 pub fn patients_of(plan: &Plan) -> Option<Vec<Key>> {
     let patient = Kind::named("Patient")?;
-    if plan.leads_on() {
+    if plan.leads_on() || plan.contained != Contained::False {
         return None;
     }
     let mut named: Option<Vec<Key>> = None;

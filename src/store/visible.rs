@@ -15,7 +15,7 @@ use crate::{
     search::params::{self, Param},
     statute::{
         Labels,
-        projections::{Household, PROJECTIONS, Seat},
+        projections::{Household, Keep, PROJECTIONS, Seat},
     },
 };
 use std::fmt;
@@ -144,6 +144,8 @@ pub struct Entry<'a> {
     pub param: &'a Param,
     /// Whether it is a reference, whose target must not be one that a restriction hides.
     pub is_reference: bool,
+    /// Whether it is one of a contained resource: then its element lies under `contained`.
+    pub is_inside: bool,
 }
 
 impl Lens {
@@ -384,10 +386,7 @@ impl Lens {
             FaceKind::Full => pieces.push(self.stays(lane, r, e, of)),
             FaceKind::Household(seat) => {
                 pieces.push(Sql::text(&format!("({e}.labels | {e}.conditional) = 0")));
-                pieces.push(Sql::kinds(
-                    &format!("{r}.kind"),
-                    self.covering(seat, entry.param),
-                ));
+                pieces.push(Sql::kinds(&format!("{r}.kind"), self.covering(seat, entry)));
             }
         }
         if entry.is_reference && !lane.restrictions.is_empty() {
@@ -485,11 +484,15 @@ impl Lens {
         sql
     }
 
-    /// The types whose household face keeps all that the parameter reads.
-    fn covering(&self, seat: Seat, param: &Param) -> Kinds {
+    /// The types whose household face keeps all that the entry's parameter reads.
+    fn covering(&self, seat: Seat, entry: Entry<'_>) -> Kinds {
+        let param = entry.param;
         let kinds = PROJECTIONS.kinds(seat, self.household);
         let covers = |kind: &Kind| {
             let list = PROJECTIONS.of(seat, self.household, *kind);
+            if entry.is_inside {
+                return list.is_none_or(|list| list.keep("contained") == Keep::All);
+            }
             let elements: Vec<&str> = list
                 .map(|list| list.elements().iter().map(String::as_str).collect())
                 .unwrap_or_default();

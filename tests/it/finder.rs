@@ -92,6 +92,11 @@ fn pairs(search: &Search) -> Vec<(String, String)> {
             .collect();
         pairs.push(("_sort".into(), keys.join(",")));
     }
+    if let Some((which, alone)) = search.contained {
+        pairs.push(("_contained".into(), which.into()));
+        let kind = if alone { "contained" } else { "container" };
+        pairs.push(("_containedType".into(), kind.into()));
+    }
     pairs.push(("_count".into(), search.count.to_string()));
     pairs.push(("_total".into(), "accurate".into()));
     pairs
@@ -105,14 +110,17 @@ fn searches_by_chance_find_what_a_reading_of_every_record_finds() {
     let world = world(&shelf.view(&case));
     assert!(world.len() > 500, "{}", world.len());
     let mut maker = Maker::new(&world, 20_261_124);
-    let (mut some, mut wrong) = (0, Vec::new());
+    let (mut some, mut inside, mut wrong) = (0, 0, Vec::new());
     for _ in 0..SEARCHES {
         let search = maker.search();
         let pairs = pairs(&search);
-        let expected = oracle::search(&world, search.kind, &search.asks, &search.sort);
+        let expected = oracle::search(&world, &search);
         let found = shelf.search(&case, &plan(search.kind, &pairs));
         assert!(found.refused.is_empty(), "{pairs:?}");
-        let names: Vec<String> = found.matches.iter().map(ToString::to_string).collect();
+        let names = match search.contained {
+            Some((_, true)) => found.alone.clone(),
+            _ => found.matches.iter().map(ToString::to_string).collect(),
+        };
         if names != expected || found.total != Some(expected.len() as u64) {
             let missing: Vec<_> = expected
                 .iter()
@@ -132,6 +140,7 @@ fn searches_by_chance_find_what_a_reading_of_every_record_finds() {
             ));
         }
         some += usize::from(!expected.is_empty());
+        inside += usize::from(search.contained.is_some() && !expected.is_empty());
     }
     assert!(
         wrong.is_empty(),
@@ -143,6 +152,7 @@ fn searches_by_chance_find_what_a_reading_of_every_record_finds() {
         some * 3 > SEARCHES,
         "only {some} of {SEARCHES} found anything"
     );
+    assert!(inside > 40, "only {inside} found anything contained");
 }
 
 /// A search that what is said answers; nothing where no query can name it.

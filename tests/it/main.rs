@@ -34,6 +34,7 @@ mod oracle;
 mod patch;
 mod postgres;
 mod refused;
+mod remembered;
 mod server;
 mod shapes;
 mod silence;

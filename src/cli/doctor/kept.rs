@@ -81,6 +81,16 @@ fn records(store: &Engine, clock: Clock) -> Vec<Finding> {
         ),
         Err(error) => State::Mend(away(&error)),
     };
+    let index = match store.is_index_current() {
+        Ok(true) => State::Fine("made by this program and its tables".into()),
+        Ok(false) => State::Mend(
+            "made by another table or program: searches may miss records; run confide reindex".into(),
+        ),
+        Err(_) => State::Note(
+            "it can't be told by what it was made; serve and import bring the store to this version"
+                .into(),
+        ),
+    };
     let newest = store.newest().map_err(|error| away(&error));
     let newest = newest.and_then(|newest| behind(newest, clock.now()));
     vec![
@@ -88,6 +98,10 @@ fn records(store: &Engine, clock: Clock) -> Vec<Finding> {
         Finding {
             name: "labels",
             state: pending,
+        },
+        Finding {
+            name: "search index",
+            state: index,
         },
         Finding::of("clock and store", newest),
     ]

@@ -6,13 +6,14 @@ mod session;
 mod worker;
 
 use super::{
-    Batch, StoreError, WriteError, Written,
+    Batch, Found, StoreError, WriteError, Written,
     group::{Transact as _, Waiting},
     query::{self, Order},
-    records::{remembered::Snapshot, search},
+    records::{reindex, remembered::Snapshot, search},
     session::Session,
 };
 use crate::{
+    fhir::Key,
     policy::{Case, Settings},
     search::plan::Plan,
 };
@@ -26,9 +27,12 @@ use std::{
 use worker::Queue;
 
 /// The version of the schema that this program writes.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/postgres/0001_records.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/postgres/0001_records.sql"),
+    include_str!("../migrations/postgres/0002_contained.sql"),
+];
 
 /// Connections for what is no record. They are made when they are needed.
 const ASIDE: u16 = 2;
@@ -135,7 +139,6 @@ impl PostgresStore {
                     problem: said(&error),
                 }),
             };
-            worker.end();
             let _ = answer.send(opened);
         });
         let failed = || OpenError::Failed(inner.place.clone(), StoreError::Damaged);
@@ -161,6 +164,26 @@ impl PostgresStore {
         answered.await.unwrap_or_else(|_| Err(stopped()))
     }
 
+    /// One record: by one statement, where what holds between its patients and the requester is remembered.
+    pub async fn read(
+        &self,
+        case: Case,
+        settings: Settings,
+        key: Key,
+    ) -> Result<Option<Found>, StoreError> {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        self.inner.readers.put(move |worker| {
+            let seen = worker
+                .glance(|read, remembered| search::glance(read, remembered, &case, settings, &key));
+            drop(answer.send(match seen {
+                Ok(None) => worker.ask(&|read| search::read(read, &case, settings, &key)),
+                Ok(Some(found)) => Ok(found),
+                Err(error) => Err(error),
+            }));
+        });
+        answered.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
     /// The same for a caller that may wait where it stands.
     pub fn ask_now<T: Send + 'static>(
         &self,
@@ -178,6 +201,18 @@ impl PostgresStore {
             let work: &dyn Fn(&dyn Session) -> Result<(), StoreError> =
                 &|tx| tx.sweep(&[script], 0);
             drop(answer.send(worker.transact(work)));
+        });
+        answered.recv().unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Does `work` in a transaction of those that write records, one of all nodes at a time, and waits.
+    pub(in crate::store) fn transact<T: Send + 'static>(
+        &self,
+        work: impl Fn(&dyn Session) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = mpsc::channel();
+        self.inner.writer.put(move |worker| {
+            drop(answer.send(worker.transact(&work)));
             worker.end();
         });
         answered.recv().unwrap_or_else(|_| Err(stopped()))
@@ -191,7 +226,6 @@ impl PostgresStore {
         let (answer, answered) = tokio::sync::oneshot::channel();
         self.inner.aside.put(move |worker| {
             drop(answer.send(worker.apart(&work)));
-            worker.end();
         });
         answered.await.unwrap_or_else(|_| Err(stopped()))
     }
@@ -201,7 +235,6 @@ impl PostgresStore {
         let (answer, answered) = tokio::sync::oneshot::channel();
         self.inner.aside.put(move |worker| {
             drop(answer.send(worker.said(sql)));
-            worker.end();
         });
         answered.await.unwrap_or_else(|_| Err(stopped()))
     }
@@ -222,7 +255,9 @@ impl PostgresStore {
             let session: &dyn Session = read;
             session.run("SET LOCAL enable_seqscan = off", &[])?;
             let explained = format!("EXPLAIN (COSTS OFF) {}", sql.text);
-            session.all(&explained, &sql.values, |row| row.get(0))
+            let explained = session.all(&explained, &sql.values, |row| row.get(0))?;
+            session.run("SET LOCAL enable_seqscan = on", &[])?;
+            Ok(explained)
         })
     }
 
@@ -231,10 +266,8 @@ impl PostgresStore {
         question: impl Fn(&Snapshot<'_>) -> Result<T, StoreError> + Send + 'static,
         answer: impl FnOnce(Result<T, StoreError>) + Send + 'static,
     ) {
-        self.inner.readers.put(move |worker| {
-            answer(worker.ask(&question));
-            worker.end();
-        });
+        let ask = move |worker: &mut worker::Worker| answer(worker.ask(&question));
+        self.inner.readers.put(ask);
     }
 
     /// Writes a batch, together with others of this node that wait.
@@ -261,7 +294,6 @@ impl PostgresStore {
         let waiting = self.inner.waiting.clone();
         self.inner.writer.put(move |worker| {
             waiting.write(worker);
-            worker.end();
         });
     }
 }
@@ -369,6 +401,9 @@ fn migrate(tx: &dyn Session, make: bool) -> Result<bool, Unfit> {
         tx.run("SET LOCAL statement_timeout = 0", &[])?;
         tx.sweep(&left, 0)?;
         tx.run("UPDATE confide_schema SET version = ?1", &[SCHEMA.into()])?;
+    }
+    if make {
+        reindex::begin(tx)?;
     }
     Ok(version > 0 || make)
 }

@@ -1,17 +1,18 @@
-//! Filters as SQL. A filter is asked of a record `r` at some level: level 0 is what is searched, each
-//! hop of a chain goes one deeper. Each table that is touched goes through [`Lens::sees`].
+//! Filters as SQL. A filter is asked of a record `r`, or of a resource `c` that it contains, at some level:
+//! level 0 is what is searched, each hop of a chain goes one deeper. Each table that is touched goes
+//! through [`Lens::sees`].
 
 use super::{
     compare::{
         begins, date, like, liked, local, near, number, quantity, string, texts, tokens, uri,
     },
-    label,
+    inside, label,
 };
 use crate::{
     fhir::{Kind, Kinds},
     search::{
         filter::{Filter, Leg, ReferenceTest, Test},
-        params::{Param, ParamId, ParamType, SECURITY},
+        params::{ID, INSIDE, Param, ParamId, ParamType, SECURITY},
     },
     store::{
         sql::Sql,
@@ -19,10 +20,15 @@ use crate::{
     },
 };
 
-/// A level of hops: the aliases of its record and of the entry that is asked.
+/// A level of hops: the aliases of its record, of what is contained in that, and of the entry that is
+/// asked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Level {
     depth: usize,
+    /// The level at which its record was joined.
+    record: usize,
+    /// The level at which a resource that the record contains was joined, where that is what is asked.
+    inside: Option<usize>,
     /// The one type that its record can have.
     kind: Option<Kind>,
 }
@@ -30,34 +36,92 @@ pub(super) struct Level {
 impl Level {
     /// What is searched.
     pub(super) fn of(kind: Option<Kind>) -> Level {
-        Level { depth: 0, kind }
+        Level {
+            depth: 0,
+            record: 0,
+            inside: None,
+            kind,
+        }
+    }
+
+    /// What is searched, where that is a contained resource.
+    pub(super) fn inside() -> Level {
+        Level {
+            inside: Some(0),
+            ..Level::of(None)
+        }
     }
 
     pub(super) fn r(self) -> String {
-        self.alias("r")
+        alias("r", self.record)
     }
 
     pub(super) fn e(self) -> String {
-        self.alias("e")
+        alias("e", self.depth)
+    }
+
+    /// The row of the contained resource.
+    pub(super) fn c(self) -> Option<String> {
+        self.inside.map(|level| alias("c", level))
+    }
+
+    pub(super) fn depth(self) -> usize {
+        self.depth
     }
 
     pub(super) fn kind(self) -> Option<Kind> {
         self.kind
     }
 
-    fn alias(self, letter: &str) -> String {
-        match self.depth {
-            0 => letter.to_owned(),
-            level => format!("{letter}{level}"),
-        }
-    }
-
-    fn deeper(self, kinds: Kinds) -> Level {
+    pub(super) fn deeper(self, kinds: Kinds) -> Level {
         let mut kinds = kinds.iter();
         let (first, more) = (kinds.next(), kinds.next());
         Level {
             depth: self.depth + 1,
+            record: self.depth + 1,
+            inside: None,
             kind: first.filter(|_| more.is_none()),
+        }
+    }
+
+    /// One hop on, to a resource that the same record contains.
+    pub(super) fn beside(self) -> Level {
+        Level {
+            depth: self.depth + 1,
+            inside: Some(self.depth + 1),
+            ..self
+        }
+    }
+
+    /// One hop on, to the record that contains it.
+    pub(super) fn around(self) -> Level {
+        Level {
+            depth: self.depth + 1,
+            inside: None,
+            ..self
+        }
+    }
+
+    /// The column that says of which type it is.
+    fn kind_column(self) -> String {
+        format!("{}.kind", self.c().unwrap_or_else(|| self.r()))
+    }
+
+    /// The number under which its rows of a parameter stand.
+    pub(super) fn number(self, id: ParamId) -> u32 {
+        match self.inside {
+            Some(_) => id.0 ^ INSIDE,
+            None => id.0,
+        }
+    }
+
+    /// Whether the row `e` is one of its own under that parameter.
+    pub(super) fn own(self, e: &str, id: ParamId) -> String {
+        let (r, number) = (self.r(), self.number(id));
+        let own = format!("{e}.rid = {r}.rid AND {e}.param = {number}");
+        match self.c() {
+            Some(c) => format!("{own} AND ({e}.place >> 16) = ({c}.place >> 16)"),
+            None => own,
         }
     }
 
@@ -69,6 +133,13 @@ impl Level {
     }
 }
 
+fn alias(letter: &str, level: usize) -> String {
+    match level {
+        0 => letter.to_owned(),
+        level => format!("{letter}{level}"),
+    }
+}
+
 /// Whether the record of that level passes.
 pub(super) fn filter(lens: &Lens, filter: &Filter, at: Level) -> Sql {
     test(lens, filter.param, &filter.test, at)
@@ -77,7 +148,19 @@ pub(super) fn filter(lens: &Lens, filter: &Filter, at: Level) -> Sql {
 fn test(lens: &Lens, param: &Param, asked: &Test, at: Level) -> Sql {
     let r = at.r();
     match asked {
-        Test::Id(ids) => texts(&format!("{r}.id"), ids.iter().map(|id| id.as_str())),
+        Test::Id(ids) => {
+            let column = at.c().map_or(format!("{r}.id"), |c| format!("{c}.code"));
+            texts(&column, ids.iter().map(|id| id.as_str()))
+        }
+        // What is contained has neither a time of its own (dom-4) nor labels (dom-5), but always an id.
+        Test::Missing(missing) if at.c().is_some() && inside::is_of_records(param) => {
+            Sql::truth(*missing == (param.code != ID))
+        }
+        Test::Token(_) | Test::LastUpdated(_)
+            if at.c().is_some() && inside::is_of_records(param) =>
+        {
+            Sql::truth(false)
+        }
         Test::LastUpdated(tests) => {
             let column = format!("{r}.{}", updated(lens));
             Sql::any(tests.iter().map(|test| date(*test, &column, &column)))
@@ -104,10 +187,17 @@ fn test(lens: &Lens, param: &Param, asked: &Test, at: Level) -> Sql {
         Test::Defined(_) | Test::Kin(_) => Sql::truth(false),
         Test::Not(asked) if matches!(**asked, Test::Defined(_)) => Sql::truth(false),
         Test::Not(asked) => test(lens, param, asked, at).not(),
-        Test::Chain(legs) => Sql::any(legs.iter().map(|leg| chain(lens, param, leg, at))),
-        Test::Has(inner) => has(lens, param, inner, at),
+        Test::Chain(legs) => Sql::any(legs.iter().flat_map(|leg| {
+            let mut ways = vec![chain(lens, param, leg, at)];
+            ways.extend(inside::chain(lens, param, leg, at));
+            ways
+        })),
+        Test::Has(inner) => match at.c() {
+            Some(c) => inside::has(lens, param, inner, at, &c),
+            None => has(lens, param, inner, at),
+        },
         Test::Among(kinds, asked) => Sql::all([
-            Sql::kinds(&format!("{r}.kind"), *kinds),
+            Sql::kinds(&at.kind_column(), *kinds),
             test(lens, param, asked, at),
         ]),
         Test::Any(filters) => Sql::any(filters.iter().map(|one| filter(lens, one, at))),
@@ -246,11 +336,11 @@ fn passes(param: &Param, asked: &Test, e: &str) -> Vec<(Rows, Sql)> {
 
 /// Whether the record has an entry that the requester may know and that passes.
 fn exists(lens: &Lens, param: &Param, rows: Rows, says: Sql, at: Level) -> Sql {
-    let (r, e) = (at.r(), at.e());
+    let e = at.e();
     let Rows { table, id, .. } = rows;
+    let own = at.own(&e, id);
     let mut sql = Sql::text(&format!(
-        "EXISTS (SELECT 1 FROM {table} {e} WHERE {e}.rid = {r}.rid AND {e}.param = {} AND ",
-        id.0
+        "EXISTS (SELECT 1 FROM {table} {e} WHERE {own} AND "
     ));
     sql.add(Sql::all([says, known(lens, param, rows, at, &e)]))
         .push(")");
@@ -263,7 +353,7 @@ pub(super) fn known(lens: &Lens, param: &Param, rows: Rows, at: Level, e: &str) 
         name: &at.r(),
         kind: at.kind,
     };
-    let seen = lens.sees_also(r, entry(param, rows, e));
+    let seen = lens.sees_also(r, entry(param, rows, e, at));
     if !rows.is_beside {
         return seen;
     }
@@ -273,24 +363,24 @@ pub(super) fn known(lens: &Lens, param: &Param, rows: Rows, at: Level, e: &str) 
     let mut sql = Sql::text(&format!(
         "EXISTS (SELECT 1 FROM index_reference {g} WHERE {g}.rid = {e}.rid AND {g}.param = {} \
          AND {g}.place = {e}.place AND ",
-        param.id.0
+        at.number(param.id)
     ));
-    sql.add(lens.sees_also(r, entry(param, reference, &g)))
+    sql.add(lens.sees_also(r, entry(param, reference, &g, at)))
         .push(")");
     Sql::all([seen, sql])
 }
 
-pub(super) fn entry<'a>(param: &'a Param, rows: Rows, alias: &'a str) -> Entry<'a> {
+fn entry<'a>(param: &'a Param, rows: Rows, alias: &'a str, at: Level) -> Entry<'a> {
     Entry {
         alias,
         param,
+        is_inside: at.c().is_some(),
         is_reference: rows.table == "index_reference",
     }
 }
 
 /// Whether all parts of a composite are said at one place.
 fn together(lens: &Lens, param: &Param, parts: &[Filter], at: Level) -> Sql {
-    let r = at.r();
     let mut from = Vec::new();
     let mut pieces = Vec::new();
     let mut tied: Option<String> = None;
@@ -301,10 +391,7 @@ fn together(lens: &Lens, param: &Param, parts: &[Filter], at: Level) -> Sql {
             return Sql::truth(false);
         };
         from.push(format!("{} {e}", rows.table));
-        pieces.push(Sql::text(&format!(
-            "{e}.rid = {r}.rid AND {e}.param = {}",
-            rows.id.0
-        )));
+        pieces.push(Sql::text(&at.own(&e, rows.id)));
         if !of.is_free {
             match &tied {
                 Some(first) => pieces.push(Sql::text(&format!("{e}.place = {first}.place"))),
@@ -321,13 +408,13 @@ fn together(lens: &Lens, param: &Param, parts: &[Filter], at: Level) -> Sql {
 
 /// Whether the reference leads to a record that is seen and passes.
 fn chain(lens: &Lens, param: &Param, leg: &Leg, at: Level) -> Sql {
-    let (r, e, there) = (at.r(), at.e(), at.deeper(leg.kinds));
+    let (e, there) = (at.e(), at.deeper(leg.kinds));
     let target = there.r();
     let rows = Rows::of(param, "index_reference");
+    let own = at.own(&e, param.id);
     let mut sql = Sql::text(&format!(
         "EXISTS (SELECT 1 FROM index_reference {e} JOIN record {target} ON {target}.rid = {e}.target \
-         WHERE {e}.rid = {r}.rid AND {e}.param = {} AND ",
-        param.id.0
+         WHERE {own} AND "
     ));
     sql.add(Sql::all([
         Sql::kinds(&format!("{e}.target_kind"), leg.kinds),
@@ -361,7 +448,7 @@ fn has(lens: &Lens, by: &Param, inner: &Filter, at: Level) -> Sql {
 }
 
 /// Where a query starts: the filter that names a record or else is the rarest.
-pub(super) fn start(filters: &[Filter], kinds: Kinds) -> Option<Sql> {
+pub(super) fn start(filters: &[Filter], kinds: Kinds, at: Level) -> Option<Sql> {
     let by_id = |filter: &Filter| matches!(filter.test, Test::Id(_));
     if filters.iter().any(by_id) {
         return None;
@@ -373,7 +460,7 @@ pub(super) fn start(filters: &[Filter], kinds: Kinds) -> Option<Sql> {
     ranked.sort_by_key(|(rank, _)| *rank);
     ranked
         .into_iter()
-        .find_map(|(_, filter)| candidates(filter.param, &filter.test, kinds, Level::of(None)))
+        .find_map(|(_, filter)| candidates(filter.param, &filter.test, kinds, at))
 }
 
 /// How many records a test is likely to leave; less is fewer. `None` where it can't be looked up.
@@ -403,11 +490,17 @@ fn rank(test: &Test) -> Option<u8> {
     })
 }
 
-/// A query for the numbers of all records that may pass, whoever asks: what each is then asked says
-/// whether it does.
-fn candidates(param: &Param, test: &Test, kinds: Kinds, at: Level) -> Option<Sql> {
+/// A query for the numbers of all records that may pass, or that contain what may, whoever asks: what each
+/// is then asked says whether it does.
+pub(super) fn candidates(param: &Param, test: &Test, kinds: Kinds, at: Level) -> Option<Sql> {
     let e = at.e();
     match test {
+        Test::Id(ids) if at.c().is_some() => {
+            let mut sql = under(Rows::of(param, "index_token"), kinds, &e, "rid", at);
+            let ids = ids.iter().map(|id| id.as_str());
+            sql.add(texts(&format!("{e}.code"), ids));
+            Some(sql)
+        }
         Test::Id(ids) => {
             let mut sql = Sql::text("SELECT l.rid FROM locator l WHERE ");
             sql.add(Sql::all([
@@ -426,14 +519,20 @@ fn candidates(param: &Param, test: &Test, kinds: Kinds, at: Level) -> Option<Sql
                 )
             });
             let targets = union(targets.collect::<Option<Vec<Sql>>>()?)?;
-            let mut sql = under(Rows::of(param, "index_reference"), kinds, &e, "rid");
+            let mut sql = under(Rows::of(param, "index_reference"), kinds, &e, "rid", at);
             sql.push(&format!("{e}.target IN (")).add(targets).push(")");
-            Some(sql)
+            let mut all = vec![sql];
+            for leg in legs {
+                all.extend(inside::candidates(param, leg, kinds, at));
+            }
+            union(all)
         }
+        // What refers to it is around it, or beside it.
+        Test::Has(_) if at.c().is_some() => None,
         Test::Has(filter) => {
             let of = Kinds::NONE.with(param.base);
             let sources = candidates(filter.param, &filter.test, of, at.deeper(of))?;
-            let mut sql = under(Rows::of(param, "index_reference"), of, &e, "target");
+            let mut sql = under(Rows::of(param, "index_reference"), of, &e, "target", at);
             sql.push(&format!("{e}.rid IN (")).add(sources).push(")");
             Some(sql)
         }
@@ -458,7 +557,7 @@ fn candidates(param: &Param, test: &Test, kinds: Kinds, at: Level) -> Option<Sql
             passes(param, test, &e)
                 .into_iter()
                 .map(|(rows, says)| {
-                    let mut sql = under(rows, kinds, &e, "rid");
+                    let mut sql = under(rows, kinds, &e, "rid", at);
                     sql.add(says);
                     sql
                 })
@@ -467,7 +566,7 @@ fn candidates(param: &Param, test: &Test, kinds: Kinds, at: Level) -> Option<Sql
     }
 }
 
-fn union(queries: Vec<Sql>) -> Option<Sql> {
+pub(super) fn union(queries: Vec<Sql>) -> Option<Sql> {
     let mut queries = queries.into_iter();
     let mut all = queries.next()?;
     for query in queries {
@@ -477,11 +576,11 @@ fn union(queries: Vec<Sql>) -> Option<Sql> {
 }
 
 /// The beginning of a query for a column of the rows of an index table.
-fn under(rows: Rows, kinds: Kinds, e: &str, column: &str) -> Sql {
+pub(super) fn under(rows: Rows, kinds: Kinds, e: &str, column: &str, at: Level) -> Sql {
     let Rows { table, id, .. } = rows;
     let mut sql = Sql::text(&format!(
         "SELECT {e}.{column} FROM {table} {e} WHERE {e}.param = {} AND ",
-        id.0
+        at.number(id)
     ));
     if kinds != Kinds::ALL {
         sql.add(Sql::kinds(&format!("{e}.kind"), kinds))

@@ -110,6 +110,7 @@ impl Shown<'_> {
         let entry = Entry {
             alias,
             param: self.param,
+            is_inside: false,
             is_reference: false,
         };
         self.lens.sees(r, Some(entry))

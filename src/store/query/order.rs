@@ -1,7 +1,7 @@
 //! The order of pages: any number of keys, records without a value last, then by name, so that a page
 //! continues where the last one ended whatever was written meanwhile.
 
-use super::filter::updated;
+use super::filter::{Level, updated};
 use crate::{
     search::{
         params::{ID, LAST_UPDATED, ParamType},
@@ -114,22 +114,26 @@ fn after(from: &Position, falling: &[bool]) -> Sql {
     rest
 }
 
-/// The sort values of the record `r`, as columns `v0`, `v1`, each after a comma.
-pub(super) fn values(lens: &Lens, r: Alias<'_>, keys: &[SortKey]) -> Sql {
+/// The sort values of the record `r`, or of what it contains, as columns `v0`, `v1`, each after a comma.
+pub(super) fn values(lens: &Lens, r: Alias<'_>, keys: &[SortKey], level: Level) -> Sql {
     let mut sql = Sql::default();
     for (at, key) in keys.iter().enumerate() {
         sql.push(", ")
-            .add(value(lens, r, key))
+            .add(value(lens, r, key, level))
             .push(&format!(" AS v{at}"));
     }
     sql
 }
 
 /// The least, or for a falling order the greatest, of what the requester may know.
-fn value(lens: &Lens, r: Alias<'_>, key: &SortKey) -> Sql {
+fn value(lens: &Lens, r: Alias<'_>, key: &SortKey, level: Level) -> Sql {
     let param = key.param;
+    let is_inside = level.c().is_some();
     match param.code {
+        ID if is_inside => return Sql::text("c.code"),
         ID => return Sql::text("r.id"),
+        // What is contained has no time of its own.
+        LAST_UPDATED if is_inside => return Sql::text("CAST(NULL AS BIGINT)"),
         LAST_UPDATED => return Sql::text(&format!("r.{}", updated(lens))),
         _ => {}
     }
@@ -151,13 +155,14 @@ fn value(lens: &Lens, r: Alias<'_>, key: &SortKey) -> Sql {
     let of = if key.descending { "max" } else { "min" };
     let e = "e";
     let mut sql = Sql::text(&format!(
-        "(SELECT {of}({column}) FROM {table} {e} WHERE {e}.rid = r.rid AND {e}.param = {} AND ",
-        param.id.0
+        "(SELECT {of}({column}) FROM {table} {e} WHERE {} AND ",
+        level.own(e, param.id)
     ));
     let entry = Entry {
         alias: e,
         param,
         is_reference: table == "index_reference",
+        is_inside,
     };
     sql.add(lens.sees_also(r, entry)).push(")");
     sql

@@ -1,15 +1,16 @@
 //! The rows beside a record: whose it is, what it points at, what it is found by, what relations
 //! follow from it.
 
-use super::keys;
+use super::{keys, lasting::Lasting, remembered};
 use crate::{
     consent::Directive,
     faces,
-    fhir::{Id, Interval, Key, Resource, Target},
-    label::{Labelled, Marks, Part},
+    fhir::{Interval, Key, Resource, Target},
+    label::{Marks, Part},
     search::{
+        contained::{Contained, contained},
         index::{IndexEntry, IndexValue, Span, TokenRole, entries},
-        params::{BESIDE, OF_TYPE, ParamId},
+        params::{BESIDE, INSIDE, OF_TYPE, ParamId},
     },
     store::{
         StoreError,
@@ -20,10 +21,7 @@ use crate::{
         subjects::Named,
     },
 };
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    rc::Rc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Takes away the index entries of a record.
 pub fn clear(write: &dyn Session, rid: i64) -> Result<(), StoreError> {
@@ -123,136 +121,34 @@ pub fn index(
     rid: i64,
     key: &Key,
     resource: &Resource,
-    labelled: &Labelled,
+    parts: &[Part],
 ) -> Result<(), StoreError> {
     let found = entries(resource, None);
+    let inside = contained(resource, None);
     // Most records have no part of which labels speak.
-    let parted = !labelled.parts.is_empty();
-    let lasting = parted.then(|| Lasting::of(resource, labelled, &found));
-    let mut rows = Index::of(rid, key);
+    let parted = !parts.is_empty();
+    let lasting = parted.then(|| Lasting::of(resource, parts, &found, &inside));
+    let marks = |id: Option<&str>, entry: &IndexEntry| match &lasting {
+        Some(lasting) => lasting.marks(id, entry),
+        None => vec![Marks::NONE],
+    };
+    let mut rows = Index::of(write.at_once(), rid, key);
     for entry in &found {
-        let marks = lasting.as_ref().map(|lasting| lasting.marks(entry));
-        for marks in marks.unwrap_or_else(|| vec![Marks::NONE]) {
+        for marks in marks(None, entry) {
             rows.add(write, entry, marks)?;
         }
     }
     rows.texts();
-    rows.insert(write)
-}
-
-/// The most parts of a record that are cut one by one to see which entries go with them.
-const EXACT: usize = 40;
-
-/// What is left of the entries when parts go: an entry of a care team goes with the last line that
-/// used it, though it lies in none of them.
-struct Lasting<'l> {
-    parts: Vec<&'l Part>,
-    /// Without one part, in the order of `parts`.
-    without_one: Vec<Said>,
-    /// With no other part, in the same order.
-    with_one: Vec<Said>,
-    /// Without any.
-    without_all: Said,
-}
-
-/// Entries by what they say, wherever they say it: the values of each parameter.
-#[derive(Clone)]
-struct Said(Rc<HashMap<ParamId, Vec<IndexValue>>>);
-
-impl Said {
-    fn of(resource: Option<&Resource>) -> Said {
-        let entries = resource.map(|resource| entries(resource, None));
-        Said::by(entries.unwrap_or_default())
-    }
-
-    fn by(entries: Vec<IndexEntry>) -> Said {
-        let mut said: HashMap<ParamId, Vec<IndexValue>> = HashMap::new();
-        for entry in entries {
-            said.entry(entry.param).or_default().push(entry.value);
-        }
-        Said(Rc::new(said))
-    }
-
-    fn has(&self, entry: &IndexEntry) -> bool {
-        let values = self.0.get(&entry.param);
-        values.is_some_and(|values| values.contains(&entry.value))
-    }
-}
-
-impl<'l> Lasting<'l> {
-    fn of(resource: &Resource, labelled: &'l Labelled, found: &[IndexEntry]) -> Lasting<'l> {
-        let parts: Vec<&Part> = labelled.parts.iter().collect();
-        if parts.len() > EXACT {
-            // Too many to cut one by one: what does not outlast all cuts goes with each of them.
-            let all = faces::without(resource, &parts);
-            return Lasting {
-                without_one: Vec::new(),
-                with_one: Vec::new(),
-                without_all: Said::of(all.as_deref()),
-                parts,
-            };
-        }
-        let left = |parts: &[&Part]| {
-            let left = faces::without(resource, parts);
-            Said::of(left.as_deref())
-        };
-        if parts.len() == 1 {
-            let without = left(&parts);
-            return Lasting {
-                without_one: vec![without.clone()],
-                with_one: vec![Said::by(found.to_vec())],
-                without_all: without,
-                parts,
-            };
-        }
-        let others = |one: &&Part| -> Vec<&Part> {
-            let others = parts.iter().filter(|other| other.path != one.path);
-            others.copied().collect()
-        };
-        Lasting {
-            without_one: parts.iter().map(|part| left(&[part])).collect(),
-            with_one: parts.iter().map(|part| left(&others(part))).collect(),
-            without_all: left(&parts),
-            parts,
-        }
-    }
-
-    /// The labels under which an entry is there, one row each: it is there for whoever sees one.
-    fn marks(&self, entry: &IndexEntry) -> Vec<Marks> {
-        let mut marks = Marks::NONE;
-        for (part, left) in self.parts.iter().zip(&self.without_one) {
-            // What the parts around it reveal, and those inside it: an entry made of an element that
-            // loses a child is an entry of that child too. The absence of an element reveals nothing.
-            let touches = entry.path.within(&part.path) || part.path.within(&entry.path);
-            if (touches && !entry.path.0.is_empty()) || !left.has(entry) {
-                marks = marks.and(part.marks);
+    for one in &inside {
+        rows.go_into(one);
+        for entry in std::iter::once(&one.itself()).chain(&one.entries) {
+            for marks in marks(Some(one.id.as_str()), entry) {
+                rows.add(write, entry, marks)?;
             }
         }
-        if self.parts.len() > EXACT && !self.without_all.has(entry) {
-            return vec![
-                self.parts
-                    .iter()
-                    .fold(marks, |all, part| all.and(part.marks)),
-            ];
-        }
-        if !marks.is_none() || self.without_all.has(entry) {
-            return vec![marks];
-        }
-        let keepers = self.parts.iter().zip(&self.with_one);
-        let rows: Vec<Marks> = keepers
-            .filter(|(_, left)| left.has(entry))
-            .map(|(part, _)| part.marks)
-            .collect();
-        if rows.is_empty() {
-            vec![
-                self.parts
-                    .iter()
-                    .fold(marks, |all, part| all.and(part.marks)),
-            ]
-        } else {
-            rows
-        }
+        rows.texts();
     }
+    rows.insert(write)
 }
 
 /// Rows of one table, each ending in the columns of marks.
@@ -291,7 +187,10 @@ impl Rows {
 struct Index {
     rid: i64,
     kind: i64,
-    id: Id,
+    /// For what points at a Patient, on an engine that reads pages by it ([`super::ordered`]).
+    id: Box<str>,
+    /// What the entries are of: the record, or one of what it contains.
+    inside: Option<u16>,
     token: Rows,
     date: Rows,
     string: Rows,
@@ -304,20 +203,40 @@ struct Index {
 }
 
 impl Index {
-    fn of(rid: i64, key: &Key) -> Index {
+    fn of(at_once: usize, rid: i64, key: &Key) -> Index {
         Index {
             rid,
             kind: key.kind.number(),
-            id: key.id.clone(),
+            id: if at_once > 1 { "" } else { key.id.as_str() }.into(),
+            inside: None,
             token: Rows::of("index_token", 11),
             date: Rows::of("index_date", 10),
             string: Rows::of("index_string", 10),
             reference: Rows::of("index_reference", 11),
             uri: Rows::of("index_uri", 9),
             number: Rows::of("index_number", 16),
-            text: Rows::of("index_text", 8),
+            text: Rows::of("index_text", 9),
             words: Vec::new(),
         }
+    }
+
+    /// From here on entries are those of a contained resource.
+    fn go_into(&mut self, one: &Contained) {
+        self.kind = one.kind.number();
+        self.inside = Some(one.at);
+    }
+
+    /// The number under which rows of a parameter stand.
+    fn number(&self, param: u32) -> u32 {
+        match self.inside {
+            Some(_) => param ^ INSIDE,
+            None => param,
+        }
+    }
+
+    /// The column `place`: which contained resource, above the place in it.
+    fn place(&self, place: u16) -> u32 {
+        u32::from(self.inside.unwrap_or(0)) << 16 | u32::from(place)
     }
 
     fn add(
@@ -332,7 +251,9 @@ impl Index {
             value,
             ..
         } = entry;
-        let under = |param: u32| values![self.rid, self.kind, param, u32::from(*place)];
+        let place = self.place(*place);
+        let (rid, kind, inside) = (self.rid, self.kind, self.number(0));
+        let under = |param: u32| values![rid, kind, param ^ inside, place];
         let of = under(param.0);
         match value {
             IndexValue::Token {
@@ -358,7 +279,7 @@ impl Index {
             }
             IndexValue::Reference(Target::Local(key)) => {
                 let of_patient = key.kind.name() == "Patient";
-                let id = if of_patient { self.id.as_str() } else { "" };
+                let id = if of_patient { &*self.id } else { "" };
                 let said = values![keys::locate(write, key)?, key.kind.number(), id];
                 self.reference.add(of, &said, marks);
             }
@@ -366,7 +287,7 @@ impl Index {
                 Target::Elsewhere(uri) | Target::Urn(uri) | Target::Conditional(uri),
             )
             | IndexValue::Uri(uri) => self.uri.add(of, &values![&*kept(uri)], marks),
-            // It is there, but no query can name it.
+            // It is there; no query can name it, but chains go on from it.
             IndexValue::Reference(Target::Contained(id)) => {
                 self.uri.add(of, &values![format!("#{id}")], marks);
             }
@@ -421,8 +342,9 @@ impl Index {
                 all.push(' ');
                 all.push_str(&word);
             }
-            let of = values![self.rid, self.kind, param.0];
+            let of = values![self.rid, self.kind, self.number(param.0)];
             self.text.add(of, &values![all], marks);
+            self.text.values.push(self.place(0).into());
         }
     }
 
@@ -462,10 +384,14 @@ fn numbers(
 
 /// What relations are derived from.
 pub fn sources(write: &dyn Session, rid: i64, resource: &Resource) -> Result<(), StoreError> {
-    for source in sources::sources(resource) {
-        source_row(write, rid, &source)?;
+    let sources = sources::sources(resource);
+    for source in &sources {
+        source_row(write, rid, source)?;
     }
-    Ok(())
+    if sources.is_empty() {
+        return Ok(());
+    }
+    remembered::moves(write)
 }
 
 fn source_row(write: &dyn Session, rid: i64, source: &Source) -> Result<(), StoreError> {

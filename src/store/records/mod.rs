@@ -1,11 +1,14 @@
 //! Records, their labels, and what holds towards patients: written once over a [`Session`](super::session::Session),
 //! the same on every engine.
 
+mod along;
 pub mod history;
 pub mod index;
 pub mod keys;
+mod lasting;
 pub mod neighbours;
 mod ordered;
+pub mod reindex;
 pub mod relabel;
 pub mod remembered;
 pub mod rows;

@@ -10,7 +10,7 @@ use crate::{
     fhir::{Key, Kind, Kinds},
     search::{
         filter::{Filter, ReferenceTest, Test},
-        plan::Plan,
+        plan::{Contained, Plan},
     },
     store::{
         Position, StoreError,
@@ -31,7 +31,11 @@ pub fn page(
     plan: &Plan,
     from: Option<&Position>,
 ) -> Result<Option<Vec<Matched>>, StoreError> {
-    if read.at_once() > 1 || !plan.sort.is_empty() || plan.kind.is_none() {
+    if read.at_once() > 1
+        || !plan.sort.is_empty()
+        || plan.kind.is_none()
+        || plan.contained != Contained::False
+    {
         return Ok(None);
     }
     let Some((by, patients)) = patients(read, lens, plan)? else {
@@ -118,6 +122,13 @@ fn patients(
             && let [leg] = legs.as_slice()
             && only(leg.kinds)
         {
+            let stays = query::may_stay_inside(plan, by, leg);
+            let session: &dyn Session = read;
+            if let Some(sql) = stays
+                && session.exists(&sql.text, &sql.values)?
+            {
+                return Ok(None);
+            }
             let found = ends(read, lens, kind, &leg.filter)?;
             return Ok((found.len() <= usize::from(FEW)).then_some((by, found)));
         }

@@ -2,37 +2,32 @@
 //! the caller's snapshot.
 
 use super::{
-    ordered,
-    remembered::Snapshot,
+    along::along,
+    keys, ordered,
+    remembered::{Remembered, Silent, Snapshot},
     rows,
     shapes::Asked,
     standing::{self, Names},
 };
 use crate::{
-    fhir::{Key, Kind, Kinds},
+    fhir::{Id, Key},
     gate::Sealed,
     policy::{
         Case, Lanes, Role, Settings, Standing, Towards,
         lanes::{lanes, nobody},
     },
     scope::Actions,
-    search::plan::{Include, Plan, Summary, Total},
+    search::plan::{Contained, ContainedType, Plan, Summary, Total},
     store::{
-        Found, Page, Position, SortValue, StoreError,
-        query::{self, Hop, Order},
+        Found, Page, Pick, Position, SortValue, StoreError,
+        query::{self, Order},
         session::{Column, Session},
         sql::{Sql, Value},
         visible::{Group, Lens},
     },
 };
 
-use std::collections::HashSet;
-
-/// The most records that one include brings, in either direction.
-const INCLUDING: usize = 1000;
-
-/// Where includes that iterate stop.
-const ALONG: usize = 5000;
+use std::{cell::RefCell, collections::HashSet};
 
 /// The most records that are asked for by name one by one, of an engine beside us.
 const FEW: usize = 16;
@@ -51,10 +46,44 @@ pub fn read(
     key: &Key,
 ) -> Result<Option<Found>, StoreError> {
     let names = read.names(&case.requester)?;
-    let Some(found) = rows::shown_by_key(read, key)?.filter(|found| !found.deleted) else {
+    let found = rows::by_key(read, key)?;
+    with_standing(read, case, settings, &names, found)
+}
+
+/// The same by one statement alone, where all else is remembered; `None` where it is not.
+pub fn glance(
+    read: &dyn Session,
+    remembered: &RefCell<Remembered>,
+    case: &Case,
+    settings: Settings,
+    key: &Key,
+) -> Result<Option<Option<Found>>, StoreError> {
+    let seen = rows::glance(read, key)?;
+    let silent = Silent::default();
+    let Some(read) = Snapshot::still(&silent, remembered, seen.generation) else {
         return Ok(None);
     };
-    let standing = standing::standing(read, case, settings, &names, &found.patients)?;
+    let answer = read.names(&case.requester).and_then(|names| {
+        let found = seen.found(&read)?;
+        with_standing(&read, case, settings, &names, found)
+    });
+    if silent.was_asked() {
+        return Ok(None);
+    }
+    answer.map(Some)
+}
+
+fn with_standing(
+    read: &Snapshot<'_>,
+    case: &Case,
+    settings: Settings,
+    names: &Names,
+    found: Option<rows::Found>,
+) -> Result<Option<Found>, StoreError> {
+    let Some(found) = found.filter(|found| !found.deleted) else {
+        return Ok(None);
+    };
+    let standing = standing::standing(read, case, settings, names, &found.patients)?;
     let restricted = standing
         .towards
         .iter()
@@ -96,7 +125,7 @@ pub fn search(
     } else {
         ordered::page(read, &lens, plan, from)?
     };
-    let rids = match ordered {
+    let matched = match ordered {
         Some(matched) => take(&mut page, matched, plan.count),
         None => {
             let matching = query::matching(&lens, plan);
@@ -109,109 +138,33 @@ pub fn search(
         let asked = from.map(|_| total(read, &lens, plan)).transpose()?;
         page.total = Some(asked.unwrap_or_default());
     }
+    let mut rids: Vec<i64> = matched.iter().map(|matched| matched.rid).collect();
+    if plan.contained != Contained::False && plan.contained_type == ContainedType::Contained {
+        page.picks = Some(picks(&matched)?);
+        let mut known = HashSet::new();
+        rids.retain(|rid| known.insert(*rid));
+    }
     let along = along(read, &lens, plan, &rids)?;
     page.cut = along.cut;
     seal(read, case, settings, &names, &rids, &along.rids, &mut page)?;
     Ok(page)
 }
 
-/// What comes along.
-#[derive(Default)]
-struct Along {
-    rids: Vec<i64>,
-    /// Whether there is more that may be seen.
-    cut: bool,
-}
-
-impl Along {
-    /// What an include leads to, as far as it may.
-    fn take(
-        &mut self,
-        read: &dyn Session,
-        sql: &Sql,
-        found: &mut Vec<i64>,
-    ) -> Result<(), StoreError> {
-        let mut more = numbers(read, sql)?;
-        self.cut |= more.len() > INCLUDING;
-        more.truncate(INCLUDING);
-        found.extend(more);
-        Ok(())
-    }
-}
-
-/// What comes along with the matches: each include from them, those that iterate from what came along
-/// too.
-fn along(
-    read: &dyn Session,
-    lens: &Lens,
-    plan: &Plan,
-    matched: &[i64],
-) -> Result<Along, StoreError> {
-    let mut known: HashSet<i64> = matched.iter().copied().collect();
-    let mut all = Along::default();
-    let mut from = matched.to_vec();
-    let mut first = true;
-    while !from.is_empty() {
-        let mut found: Vec<i64> = Vec::new();
-        let goes = |include: &&Include| first || include.iterate;
-        let is_star = |include: &Include| include.source.is_none();
-        let kinds = if plan.include.iter().any(is_star) {
-            kinds_of(read, &from)?
-        } else {
-            Kinds::NONE
+/// Which records, and what in them, the rows of a page name.
+fn picks(matched: &[Matched]) -> Result<Vec<Pick>, StoreError> {
+    let pick = |matched: &Matched| {
+        let Position { kind, id, .. } = &matched.position;
+        let (id, inside) = match id.split_once('#') {
+            Some((id, inside)) => {
+                let inside = Id::parse(inside).ok_or(StoreError::Damaged)?;
+                (id, Some(inside))
+            }
+            None => (id.as_str(), None),
         };
-        for include in plan.include.iter().filter(goes) {
-            for hop in hops(include, kinds) {
-                let sql = query::included(lens, hop, &from, INCLUDING + 1);
-                all.take(read, &sql, &mut found)?;
-            }
-        }
-        for include in plan.revinclude.iter().filter(goes) {
-            let hops = if is_star(include) {
-                let ways = numbers(read, &query::pointing(&from))?.into_iter();
-                ways.filter_map(|way| query::way(way, include.target))
-                    .collect()
-            } else {
-                hops(include, Kinds::NONE)
-            };
-            for hop in hops {
-                let sql = query::including(lens, hop, &from, INCLUDING + 1);
-                all.take(read, &sql, &mut found)?;
-            }
-        }
-        found.retain(|rid| known.insert(*rid));
-        if all.rids.len() >= ALONG {
-            // One hop further, to tell whether anything is left out.
-            all.cut |= !found.is_empty();
-            break;
-        }
-        all.rids.extend(&found);
-        from = found;
-        first = false;
-    }
-    Ok(all)
-}
-
-/// The references that an include follows; where it names no type, from the types there are.
-fn hops(include: &Include, kinds: Kinds) -> Vec<Hop> {
-    let sources = match include.source {
-        Some(kind) => Kinds::NONE.with(kind),
-        None => kinds,
+        let key = keys::key(*kind, id).ok_or(StoreError::Damaged)?;
+        Ok(Pick { key, inside })
     };
-    let params = sources.iter().flat_map(|kind| include.params(kind));
-    params
-        .map(|param| Hop {
-            param,
-            target: include.target,
-        })
-        .collect()
-}
-
-fn kinds_of(read: &dyn Session, rids: &[i64]) -> Result<Kinds, StoreError> {
-    let mut sql = Sql::text("SELECT DISTINCT kind FROM record WHERE ");
-    sql.add(Sql::numbers("rid", rids));
-    let kinds = numbers(read, &sql)?;
-    Ok(kinds.into_iter().filter_map(Kind::numbered).collect())
+    matched.iter().map(pick).collect()
 }
 
 /// Everything of a patient's own, in the order of type and id.
@@ -239,13 +192,14 @@ pub fn everything(
         None => read.page_text(&lens, Asked::Everything(count), rid),
         Some(_) => None,
     };
-    let rids = if let Some((text, values)) = first {
+    let matched = if let Some((text, values)) = first {
         let matched = rows_of(read, &text, &values, 0, false)?;
         take(&mut page, matched, count)
     } else {
         let all = query::everything(&lens, rid);
         fill(read, &mut page, all, &Order::Name, count, from, false)?
     };
+    let rids: Vec<i64> = matched.iter().map(|matched| matched.rid).collect();
     seal(read, case, settings, &names, &rids, &[], &mut page)?;
     Ok(page)
 }
@@ -310,7 +264,7 @@ fn total(read: &dyn Session, lens: &Lens, plan: &Plan) -> Result<u64, StoreError
     one_number(read, &query::count(query::matching(lens, &unsorted)))
 }
 
-/// The numbers of one page; `page.next` where there is another. Where it is `counted`, its rows tell how
+/// The rows of one page; `page.next` where there is another. Where it is `counted`, its rows tell how
 /// many match on all pages.
 fn fill(
     read: &dyn Session,
@@ -320,7 +274,7 @@ fn fill(
     count: u16,
     from: Option<&Position>,
     counted: bool,
-) -> Result<Vec<i64>, StoreError> {
+) -> Result<Vec<Matched>, StoreError> {
     let page_of = if counted {
         query::counted_page
     } else {
@@ -332,13 +286,13 @@ fn fill(
     Ok(take(page, matched, count))
 }
 
-/// The numbers of the first `count`; `page.next` where there are more.
-fn take(page: &mut Page, mut matched: Vec<Matched>, count: u16) -> Vec<i64> {
+/// The first `count`; `page.next` where there are more.
+fn take(page: &mut Page, mut matched: Vec<Matched>, count: u16) -> Vec<Matched> {
     if matched.len() > usize::from(count) {
         matched.truncate(usize::from(count));
         page.next = matched.last().map(|last| last.position.clone());
     }
-    matched.into_iter().map(|matched| matched.rid).collect()
+    matched
 }
 
 /// Fetches records and what holds towards their patients.
@@ -353,7 +307,7 @@ fn seal(
 ) -> Result<(), StoreError> {
     let mut patients: Vec<i64> = Vec::new();
     let mut fetch = |rids: &[i64]| -> Result<Vec<(i64, Sealed)>, StoreError> {
-        let found = rows::shown_by_numbers(read, rids)?.into_iter();
+        let found = rows::by_numbers(read, rids)?.into_iter();
         let sealed = found.map(|found| {
             patients.extend(&found.patients);
             (found.rid, found.sealed)
@@ -538,7 +492,7 @@ fn one_number(read: &dyn Session, sql: &Sql) -> Result<u64, StoreError> {
     Ok(number.unsigned_abs())
 }
 
-fn numbers(read: &dyn Session, sql: &Sql) -> Result<Vec<i64>, StoreError> {
+pub(super) fn numbers(read: &dyn Session, sql: &Sql) -> Result<Vec<i64>, StoreError> {
     read.numbers(&sql.text, &sql.values)
 }
 

@@ -6,9 +6,12 @@ mod writer;
 
 use super::{
     Batch, StoreError, WriteError, Written,
-    records::remembered::{Remembered, Snapshot},
+    group::Transact as _,
+    records::{
+        reindex,
+        remembered::{GENERATION, Remembered, Snapshot},
+    },
     session::Session,
-    sql::Value,
 };
 use crate::calendar::Stopwatch;
 use rusqlite::{Connection, OpenFlags};
@@ -27,9 +30,12 @@ use std::{
 use writer::Writer;
 
 /// The version of the schema that this program writes.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/sqlite/0001_records.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/sqlite/0001_records.sql"),
+    include_str!("../migrations/sqlite/0002_contained.sql"),
+];
 
 /// Marks a database file as ours (`PRAGMA application_id`).
 const APPLICATION: i64 = 0x436f_6e66;
@@ -64,6 +70,9 @@ pub enum OpenError {
     /// The file can't be written.
     #[error("{0} can't be written: {1}")]
     Unwritable(PathBuf, rusqlite::Error),
+    /// It can't be told by what its index was made.
+    #[error("{0}: {1}")]
+    Index(PathBuf, StoreError),
     /// The thread that writes can't be made.
     #[error("a thread for {0} can't be made: {1}")]
     Thread(PathBuf, std::io::Error),
@@ -141,6 +150,10 @@ impl SqliteStore {
             return Err(OpenError::Newer(path.to_owned(), version));
         }
         writer.set_prepared_statement_cache_capacity(STATEMENTS);
+        let begun: Result<(), StoreError> = writer.transact(&|tx| reindex::begin(tx));
+        if let Err(error) = begun {
+            return Err(OpenError::Index(path.to_owned(), error));
+        }
         let writer =
             Writer::on(writer).map_err(|error| OpenError::Thread(path.to_owned(), error))?;
         Ok(SqliteStore {
@@ -182,6 +195,17 @@ impl SqliteStore {
         answered.await.unwrap_or_else(|_| Err(stopped().into()))
     }
 
+    /// Does `work` in a transaction on a connection of its own, which waits for the writers of this process
+    /// and of others as they wait for it: for commands.
+    pub(in crate::store) fn transact<T>(
+        &self,
+        work: impl Fn(&dyn Session) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut connection = Connection::open(&self.inner.path)?;
+        tune(&connection)?;
+        connection.transact(&work)
+    }
+
     /// Answers a question on this thread's read connection, in one snapshot.
     pub fn ask<T>(
         &self,
@@ -204,11 +228,10 @@ impl SqliteStore {
             let longest = Duration::from_millis(self.inner.longest.load(Ordering::Relaxed));
             BEGAN.set((Stopwatch::start(), longest));
             connection.prepare_cached("BEGIN DEFERRED")?.execute([])?;
-            let mut version = connection.prepare_cached("PRAGMA data_version")?;
-            let version = version.query_row([], |row| row.get(0));
-            let answer = version.map_err(StoreError::from).and_then(|version| {
-                let mark = Value::Integer(version);
-                work(&Snapshot::of(connection, &reader.remembered, mark))
+            let mut generation = connection.prepare_cached(GENERATION)?;
+            let generation = generation.query_row([], |row| row.get(0));
+            let answer = generation.map_err(StoreError::from).and_then(|generation| {
+                work(&Snapshot::of(connection, &reader.remembered, generation))
             });
             BEGAN.set((Stopwatch::start(), Duration::MAX));
             connection.prepare_cached("COMMIT")?.execute([])?;

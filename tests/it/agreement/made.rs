@@ -283,8 +283,50 @@ fn clinical(at: usize, item: &Item, links: &[&str]) -> Value {
     if more & 0x800 != 0 && record.get("meta").is_none() {
         record["meta"] = json!({ "tag": [{ "system": "http://example.org/tags", "code": "t" }] });
     }
+    if more & 0x2000 != 0 {
+        contain(&mut record, codes, &patient, &doctor);
+    }
     empty_lists_out(&mut record);
     record
+}
+
+/// Puts resources into a record that it refers to: some say what is sensitive, some go with what does.
+fn contain(record: &mut Value, codes: &[usize], patient: &Value, doctor: &Value) {
+    let (first, last) = (codes[0], codes[codes.len() - 1]);
+    let inside = to;
+    match record["resourceType"].as_str().unwrap() {
+        "MedicationRequest" => {
+            let members = record.as_object_mut().unwrap();
+            members.remove("medicationCodeableConcept");
+            record["contained"] =
+                json!([{ "resourceType": "Medication", "id": "med", "code": concept(last) }]);
+            record["medicationReference"] = inside("#med");
+        }
+        "DiagnosticReport" => {
+            let observation = |id: &str, code: usize| {
+                json!({ "resourceType": "Observation", "id": id, "status": "final", "subject": patient,
+                    "code": concept(code), "valueCodeableConcept": concept(code), "performer": [doctor] })
+            };
+            record["contained"] = json!([observation("o", first), observation("p", last)]);
+            let mut result = record["result"].as_array().cloned().unwrap_or_default();
+            result.extend([inside("#o"), inside("#p")]);
+            record["result"] = json!(result);
+        }
+        "Encounter" => {
+            let condition = json!({ "resourceType": "Condition", "id": "dx", "subject": patient,
+                "code": concept(last) });
+            record["contained"] = json!([condition]);
+            let mut diagnosis = record["diagnosis"].as_array().cloned().unwrap_or_default();
+            diagnosis.push(json!({ "condition": inside("#dx") }));
+            record["diagnosis"] = json!(diagnosis);
+        }
+        "Claim" | "ExplanationOfBenefit" => {
+            record["contained"] = json!([{ "resourceType": "Practitioner", "id": "doc",
+                "name": [{ "family": "Inside" }] }]);
+            record["careTeam"][1]["provider"] = inside("#doc");
+        }
+        _ => {}
+    }
 }
 
 fn bill(

@@ -4,10 +4,11 @@ use super::shelf::{Shown, View};
 use confide::{
     fhir::{Key, Kind, Node, Path, Target},
     search::{
+        contained::{Contained, contained},
         index::{IndexEntry, IndexValue, TokenRole, entries},
         matching::{Subject, World},
         params::{CONTENT, ID, LAST_UPDATED, ParamId, ParamType, SECURITY},
-        plan::{Include, Plan, SortKey},
+        plan::{self, ContainedType, Include, Plan, SortKey},
     },
 };
 use std::{
@@ -16,11 +17,15 @@ use std::{
 };
 
 /// All that one requester sees, read once.
-pub struct Seen(BTreeMap<Key, (i64, Vec<IndexEntry>)>);
+pub struct Seen(BTreeMap<Key, Read>);
+
+/// What one record says: its time, itself, what it contains.
+type Read = (i64, Vec<IndexEntry>, Vec<Contained>);
 
 impl Seen {
     pub fn of(view: &View) -> Seen {
-        let read = |shown: &Shown| (shown.updated, of(shown));
+        let inside = |shown: &Shown| contained(&shown.resource, None);
+        let read = |shown: &Shown| (shown.updated, of(shown), inside(shown));
         Seen(
             view.iter()
                 .map(|(key, shown)| (key.clone(), read(shown)))
@@ -28,12 +33,14 @@ impl Seen {
         )
     }
 
-    fn subject<'s>(key: &'s Key, (updated, entries): &'s (i64, Vec<IndexEntry>)) -> Subject<'s> {
+    fn subject<'s>(key: &'s Key, (updated, entries, inside): &'s Read) -> Subject<'s> {
         Subject {
             kind: key.kind,
             id: Some(&key.id),
             last_updated: Some(*updated),
             entries,
+            inside,
+            around: None,
         }
     }
 }
@@ -83,16 +90,50 @@ enum Value {
     Text(String),
 }
 
-/// The matches in order.
-pub fn search(seen: &Seen, plan: &Plan) -> Vec<Key> {
-    let mut matches: Vec<(Vec<Option<Value>>, &Key)> = Vec::new();
+/// A match: what it is sorted by, its type and its id.
+type Named = (Vec<Option<Value>>, (i64, String));
+
+/// The matches in order, by name: records and, where they are asked for alone, what they contain.
+pub fn search(seen: &Seen, plan: &Plan) -> Vec<String> {
+    let mut matches: Vec<Named> = Vec::new();
+    let alone = plan.contained_type == ContainedType::Contained;
     for (key, read) in &seen.0 {
-        if plan.matches_in(seen, &Seen::subject(key, read)) {
-            let values = plan.sort.iter().map(|sort| value(sort, key, read));
-            matches.push((values.collect(), key));
+        let subject = Seen::subject(key, read);
+        let mut here = Vec::new();
+        if plan.contained != plan::Contained::True && plan.matches_in(seen, &subject) {
+            here.push((values(plan, &subject), key.id.to_string()));
         }
+        for one in read
+            .2
+            .iter()
+            .filter(|_| plan.contained != plan::Contained::False)
+        {
+            let inside = subject.inside(one);
+            if plan.matches_in(seen, &inside) {
+                let name = if alone {
+                    format!("{}#{}", key.id, one.id)
+                } else {
+                    key.id.to_string()
+                };
+                here.push((values(plan, &inside), name));
+            }
+        }
+        if !alone {
+            // Once, with the best of what matched.
+            here = here
+                .into_iter()
+                .reduce(|(one, name), (other, _)| {
+                    let pairs = plan.sort.iter().zip(one.into_iter().zip(other));
+                    let best = pairs.map(|(sort, (one, other))| better(sort, one, other));
+                    (best.collect(), name)
+                })
+                .into_iter()
+                .collect();
+        }
+        let named = here.into_iter();
+        matches.extend(named.map(|(values, id)| (values, (key.kind.number(), id))));
     }
-    matches.sort_by(|(values, key), (others, other)| {
+    matches.sort_by(|(values, name), (others, other)| {
         let pairs = plan.sort.iter().zip(values.iter().zip(others));
         let by_values = pairs.map(|(sort, pair)| match pair {
             (Some(value), Some(other)) if sort.descending => other.partial_cmp(value).unwrap(),
@@ -100,23 +141,42 @@ pub fn search(seen: &Seen, plan: &Plan) -> Vec<Key> {
             // Those without one come last, whatever the direction.
             (value, other) => value.is_none().cmp(&other.is_none()),
         });
-        let names =
-            (key.kind.number(), key.id.as_str()).cmp(&(other.kind.number(), other.id.as_str()));
-        by_values.fold(Ordering::Equal, Ordering::then).then(names)
+        by_values
+            .fold(Ordering::Equal, Ordering::then)
+            .then(name.cmp(other))
     });
-    matches.into_iter().map(|(_, key)| key.clone()).collect()
+    let names = matches.into_iter().map(|(_, (kind, id))| {
+        let kind = Kind::numbered(kind).unwrap();
+        format!("{}/{id}", kind.name())
+    });
+    names.collect()
 }
 
-fn value(sort: &SortKey, key: &Key, (updated, entries): &(i64, Vec<IndexEntry>)) -> Option<Value> {
+fn better(sort: &SortKey, one: Option<Value>, other: Option<Value>) -> Option<Value> {
+    match (one, other) {
+        (Some(one), Some(other)) => {
+            let less = one.partial_cmp(&other).unwrap() == Ordering::Less;
+            Some(if less == sort.descending { other } else { one })
+        }
+        (one, other) => one.or(other),
+    }
+}
+
+fn values(plan: &Plan, subject: &Subject) -> Vec<Option<Value>> {
+    plan.sort.iter().map(|sort| value(sort, subject)).collect()
+}
+
+fn value(sort: &SortKey, subject: &Subject) -> Option<Value> {
     let text = |text: &str| Some(Value::Text(text.to_owned()));
     #[allow(clippy::cast_precision_loss)]
     match sort.param.code {
-        ID => return text(key.id.as_str()),
-        LAST_UPDATED => return Some(Value::Number(*updated as f64)),
+        ID => return text(subject.id?.as_str()),
+        LAST_UPDATED => return subject.last_updated.map(|at| Value::Number(at as f64)),
         _ => {}
     }
     let reference = sort.param.kind == ParamType::Reference;
-    let values = entries
+    let values = subject
+        .entries
         .iter()
         .filter(|entry| entry.param == sort.param.id)
         .filter_map(|entry| match &entry.value {

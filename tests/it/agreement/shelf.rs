@@ -9,7 +9,7 @@ use confide::{
     fhir::{Key, Resource},
     gate::{Asked, Entry, Journal, JournalError, Sealed, disclose, release},
     policy::{Case, FaceKind, Settings, Standing},
-    search::plan::Plan,
+    search::{contained, plan::Plan},
     statute::projections::Household,
     store::{Batch, Change, Expect, Page, Store, engine::Engine},
 };
@@ -40,6 +40,8 @@ pub type View = BTreeMap<Key, Shown>;
 pub struct Found {
     /// In order.
     pub matches: Vec<Key>,
+    /// Where contained resources are asked for alone: `Type/id` or `Type/id#id` of each match, in order.
+    pub alone: Vec<String>,
     /// By include and reverse include, page by page.
     pub included: BTreeSet<Key>,
     /// What the first page says.
@@ -209,6 +211,7 @@ impl Shelf {
     pub fn search(&self, case: &Case, plan: &Plan) -> Found {
         let mut found = Found {
             matches: Vec::new(),
+            alone: Vec::new(),
             included: BTreeSet::new(),
             total: None,
             refused: Vec::new(),
@@ -218,6 +221,7 @@ impl Shelf {
             let page = self.store.search(case, self.settings, plan, from.as_ref());
             let Page {
                 matches,
+                picks,
                 included,
                 standing,
                 total,
@@ -226,19 +230,35 @@ impl Shelf {
             } = now(page).unwrap();
             assert!(!cut, "a page that is not whole");
             found.total = found.total.or(total);
+            let mut shown_here = BTreeMap::new();
             for (sealed, is_match) in matches
                 .into_iter()
                 .map(|sealed| (sealed, true))
                 .chain(included.into_iter().map(|sealed| (sealed, false)))
             {
                 let key = sealed.facts().key.clone();
-                if self.open(sealed, case, &standing).is_none() {
+                let Some(shown) = self.open(sealed, case, &standing) else {
                     found.refused.push(key);
-                } else if is_match {
+                    continue;
+                };
+                shown_here.insert(key.clone(), shown);
+                if is_match {
                     found.matches.push(key);
                 } else {
                     found.included.insert(key);
                 }
+            }
+            for pick in picks.unwrap_or_default() {
+                let shown = &shown_here[&pick.key];
+                let Some(id) = pick.inside else {
+                    found.alone.push(pick.key.to_string());
+                    continue;
+                };
+                let inside = contained(&shown.resource, None);
+                if !inside.iter().any(|one| one.id == id) {
+                    found.refused.push(pick.key.clone());
+                }
+                found.alone.push(format!("{}#{id}", pick.key));
             }
             from = next;
             if from.is_none() {

@@ -38,6 +38,18 @@ pub struct Search {
     pub asks: Vec<(&'static str, Ask)>,
     pub sort: Vec<(&'static str, bool)>,
     pub count: usize,
+    /// `_contained`, and whether they are asked for alone.
+    pub contained: Option<(&'static str, bool)>,
+}
+
+impl Search {
+    /// Whether records are found, whether what they contain is, and whether that stands alone.
+    pub fn reach(&self) -> (bool, bool, bool) {
+        match self.contained {
+            None => (true, false, false),
+            Some((which, alone)) => (which == "both", true, alone),
+        }
+    }
 }
 
 const PREFIXES: [&str; 9] = ["", "eq", "ne", "gt", "lt", "ge", "le", "sa", "eb"];
@@ -46,6 +58,10 @@ pub struct Maker<'w> {
     pub world: &'w World,
     pub chance: Chance,
     kinds: Vec<&'static str>,
+    /// The types of what records contain.
+    inside: Vec<&'static str>,
+    /// Whether what is made now looks for contained resources.
+    is_inside: bool,
 }
 
 impl<'w> Maker<'w> {
@@ -54,26 +70,52 @@ impl<'w> Maker<'w> {
         kinds.dedup();
         kinds.sort_unstable();
         kinds.dedup();
+        let inside = world.values().flat_map(|(_, record)| walk::inside(record));
+        let mut inside: Vec<_> = inside.map(kind_of).collect();
+        inside.sort_unstable();
+        inside.dedup();
         Maker {
             world,
             chance: Chance(seed),
             kinds,
+            inside,
+            is_inside: false,
         }
     }
 
-    fn of_kind(&mut self, kind: &str) -> Option<&'w Value> {
-        let all: Vec<&Value> = self
-            .world
-            .values()
-            .map(|(_, record)| record)
-            .filter(|record| kind_of(record) == kind)
-            .collect();
+    /// A record of a type with itself, or one that is contained with what contains it.
+    fn of_kind(&mut self, kind: &str, depth: usize) -> Option<(&'w Value, &'w Value)> {
+        let records = self.world.values().map(|(_, record)| record);
+        let inside = if depth == 0 {
+            self.is_inside
+        } else {
+            self.inside.contains(&kind) && self.chance.one_in(3)
+        };
+        let all: Vec<(&Value, &Value)> = if inside {
+            records
+                .flat_map(|record| walk::inside(record).map(move |one| (one, record)))
+                .filter(|(one, _)| kind_of(one) == kind)
+                .collect()
+        } else {
+            let of = records.filter(|record| kind_of(record) == kind);
+            of.map(|record| (record, record)).collect()
+        };
         (!all.is_empty()).then(|| *self.chance.pick(&all))
     }
 
     pub fn search(&mut self) -> Search {
         loop {
-            let kind = *self.chance.pick(&self.kinds.clone());
+            self.is_inside = !self.inside.is_empty() && self.chance.one_in(5);
+            let kinds = if self.is_inside {
+                self.inside.clone()
+            } else {
+                self.kinds.clone()
+            };
+            let kind = *self.chance.pick(&kinds);
+            let contained = self.is_inside.then(|| {
+                let which = *self.chance.pick(&["true", "both"]);
+                (which, self.chance.one_in(2))
+            });
             let many = 1 + self.chance.below(3);
             let asks: Vec<_> = (0..many).filter_map(|_| self.ask(kind, 0)).collect();
             if asks.is_empty() {
@@ -87,6 +129,7 @@ impl<'w> Maker<'w> {
                 asks,
                 sort,
                 count,
+                contained,
             };
         }
     }
@@ -105,7 +148,7 @@ impl<'w> Maker<'w> {
     pub fn ask(&mut self, kind: &'static str, depth: usize) -> Option<(&'static str, Ask)> {
         match self.chance.below(24) {
             0 => {
-                let record = self.of_kind(kind)?;
+                let (record, _) = self.of_kind(kind, depth)?;
                 let id = record["id"].as_str()?.to_owned();
                 return Some(("_id", Ask::Id(vec![id, "never".into()])));
             }
@@ -119,7 +162,7 @@ impl<'w> Maker<'w> {
             2..=5 if depth < 3 => return self.has(kind, depth),
             _ => {}
         }
-        let record = self.of_kind(kind)?;
+        let (record, around) = self.of_kind(kind, depth)?;
         let own: Vec<&'static Row> = rows(kind).collect();
         for _ in 0..20 {
             let row = *self.chance.pick(&own);
@@ -141,7 +184,7 @@ impl<'w> Maker<'w> {
             }
             let said = self.chance.pick(&said).clone();
             let chains = row.kind == "reference" && depth < 3 && self.chance.one_in(2);
-            if let (true, Some(ask)) = (chains, self.chain(row, &said, depth)) {
+            if let (true, Some(ask)) = (chains, self.chain(row, &said, around, depth)) {
                 return Some((row.code, ask));
             }
             if let Some(ask) = self.about(&said) {
@@ -151,11 +194,14 @@ impl<'w> Maker<'w> {
         None
     }
 
-    fn chain(&mut self, row: &Row, said: &Said, depth: usize) -> Option<Ask> {
+    fn chain(&mut self, row: &Row, said: &Said, around: &Value, depth: usize) -> Option<Ask> {
         let Said::Reference(target) = said else {
             return None;
         };
-        let kind = kind_of(&self.world.get(target)?.1);
+        let kind = match target.strip_prefix('#') {
+            Some(id) => kind_of(walk::inside(around).find(|one| one["id"] == id)?),
+            None => kind_of(&self.world.get(target)?.1),
+        };
         if !row.targets.contains(&kind) {
             return None;
         }

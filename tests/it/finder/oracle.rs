@@ -1,6 +1,9 @@
 //! A search as the specification words it, over records in memory.
 
-use super::walk::{self, Fact, Row, Said, facts, fold, range};
+use super::{
+    chance::Search,
+    walk::{self, Fact, Row, Said, fold, range},
+};
 use confide::fhir::Kind;
 use serde_json::Value;
 use std::{cmp::Ordering, collections::BTreeMap};
@@ -56,13 +59,21 @@ fn name_of(record: &Value) -> String {
 
 /// Whether a record passes.
 pub fn passes(world: &World, record: &Value, code: &str, ask: &Ask) -> bool {
+    passes_in(world, record, record, code, ask)
+}
+
+/// The same of a resource that `around` contains; a record is around itself.
+fn passes_in(world: &World, record: &Value, around: &Value, code: &str, ask: &Ask) -> bool {
+    let is_inside = !std::ptr::eq(record, around);
+    let facts = |record, row: &Row| walk::facts_in(record, around, row);
     match ask {
         Ask::Id(ids) => ids.iter().any(|id| record["id"] == id.as_str()),
+        Ask::Updated(..) if is_inside => false,
         Ask::Updated(prefix, text) => {
             let at = i128::from(world[&name_of(record)].0);
             compare(prefix, range(text).unwrap(), (at, at + 1))
         }
-        Ask::Not(ask) => !passes(world, record, code, ask),
+        Ask::Not(ask) => !passes_in(world, record, around, code, ask),
         Ask::Composite(parts) => {
             let of = |code: &str| facts(record, row(record, code));
             let parts: Vec<(Vec<Fact>, &Ask)> =
@@ -83,16 +94,37 @@ pub fn passes(world: &World, record: &Value, code: &str, ask: &Ask) -> bool {
                 let Said::Reference(target) = said else {
                     return false;
                 };
+                let on = |one: &Value| {
+                    kind_of(one) == *kind && passes_in(world, one, around, inner, ask)
+                };
+                if let Some(id) = target.strip_prefix('#') {
+                    return if id.is_empty() {
+                        is_inside && on(around)
+                    } else {
+                        walk::inside(around).any(|one| one["id"] == id && on(one))
+                    };
+                }
                 world.get(target).is_some_and(|(_, target)| {
                     kind_of(target) == *kind && passes(world, target, inner, ask)
                 })
+            })
+        }
+        Ask::Has(kind, by, inner, ask) if is_inside => {
+            let here = Said::Reference(format!("#{}", record["id"].as_str().unwrap()));
+            let mut near = walk::inside(around).chain([around]);
+            near.any(|other| {
+                kind_of(other) == *kind
+                    && facts(other, walk::row(kind, by))
+                        .iter()
+                        .any(|(_, said)| *said == here)
+                    && passes_in(world, other, around, inner, ask)
             })
         }
         Ask::Has(kind, by, inner, ask) => {
             let name = name_of(record);
             world.values().any(|(_, other)| {
                 kind_of(other) == *kind
-                    && facts(other, walk::row(kind, by))
+                    && walk::facts(other, walk::row(kind, by))
                         .iter()
                         .any(|(_, said)| *said == Said::Reference(name.clone()))
                     && passes(world, other, inner, ask)
@@ -259,13 +291,20 @@ enum Key {
     Text(String),
 }
 
-fn sort_key(world: &World, record: &Value, code: &str, falling: bool) -> Option<Key> {
+fn sort_key(
+    world: &World,
+    record: &Value,
+    around: &Value,
+    code: &str,
+    falling: bool,
+) -> Option<Key> {
     match code {
         "_id" => return Some(Key::Text(record["id"].as_str().unwrap().to_owned())),
+        "_lastUpdated" if !std::ptr::eq(record, around) => return None,
         "_lastUpdated" => return Some(Key::Time(world[&name_of(record)].0.into())),
         _ => {}
     }
-    let keys = facts(record, row(record, code)).into_iter();
+    let keys = walk::facts_in(record, around, row(record, code)).into_iter();
     let mut keys: Vec<Key> = keys
         .filter_map(|(_, said)| match said {
             Said::Token(_, code, _) => code.map(Key::Text),
@@ -295,24 +334,53 @@ fn sort_key(world: &World, record: &Value, code: &str, falling: bool) -> Option<
     }
 }
 
-/// The names of the records that pass, in order.
-pub fn search(
-    world: &World,
-    kind: &str,
-    asks: &[(&'static str, Ask)],
-    sort: &[(&'static str, bool)],
-) -> Vec<String> {
-    let mut found: Vec<(&String, Vec<Option<Key>>)> = Vec::new();
+/// The names of what passes, in order.
+pub fn search(world: &World, search: &Search) -> Vec<String> {
+    let Search {
+        kind, asks, sort, ..
+    } = search;
+    let mut found: Vec<(String, Vec<Option<Key>>)> = Vec::new();
     for (name, (_, record)) in world {
-        if kind_of(record) == kind
-            && asks
-                .iter()
-                .all(|(code, ask)| passes(world, record, code, ask))
-        {
+        let passes = |one: &Value| {
+            kind_of(one) == *kind
+                && asks
+                    .iter()
+                    .all(|(code, ask)| passes_in(world, one, record, code, ask))
+        };
+        let keys = |one: &Value| -> Vec<Option<Key>> {
             let keys = sort.iter();
-            let keys = keys.map(|(code, falling)| sort_key(world, record, code, *falling));
-            found.push((name, keys.collect()));
+            keys.map(|(code, falling)| sort_key(world, one, record, code, *falling))
+                .collect()
+        };
+        let mut here = Vec::new();
+        let (records, inside, alone) = search.reach();
+        if records && passes(record) {
+            here.push((name.clone(), keys(record)));
         }
+        for one in walk::inside(record).filter(|one| inside && passes(one)) {
+            let id = one["id"].as_str().unwrap();
+            let name = if alone {
+                format!("{name}#{id}")
+            } else {
+                name.clone()
+            };
+            here.push((name, keys(one)));
+        }
+        if !alone {
+            here = here
+                .into_iter()
+                .reduce(|(name, one), (_, other)| {
+                    let best = one.into_iter().zip(other).zip(sort);
+                    (
+                        name,
+                        best.map(|(pair, (_, falling))| best_of(pair, *falling))
+                            .collect(),
+                    )
+                })
+                .into_iter()
+                .collect();
+        }
+        found.append(&mut here);
     }
     found.sort_by(|(name, keys), (other, others)| {
         for ((key, other), (_, falling)) in keys.iter().zip(others).zip(sort) {
@@ -329,5 +397,17 @@ pub fn search(
         }
         name.cmp(other)
     });
-    found.into_iter().map(|(name, _)| name.clone()).collect()
+    found.into_iter().map(|(name, _)| name).collect()
+}
+
+fn best_of((one, other): (Option<Key>, Option<Key>), falling: bool) -> Option<Key> {
+    match (one, other) {
+        (Some(one), Some(other))
+            if (one.partial_cmp(&other) == Some(Ordering::Less)) != falling =>
+        {
+            Some(one)
+        }
+        (Some(_), Some(other)) => Some(other),
+        (one, other) => one.or(other),
+    }
 }

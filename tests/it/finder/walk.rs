@@ -51,6 +51,11 @@ pub fn row(base: &str, code: &str) -> &'static Row {
     &TABLE[base][code]
 }
 
+/// The resources that a record contains.
+pub fn inside(record: &Value) -> impl Iterator<Item = &Value> {
+    record["contained"].as_array().into_iter().flatten()
+}
+
 /// One thing that a record says.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Said {
@@ -76,6 +81,11 @@ pub type Fact = (usize, Said);
 
 /// All that a record says under a parameter.
 pub fn facts(record: &Value, row: &Row) -> Vec<Fact> {
+    facts_in(record, record, row)
+}
+
+/// The same of a resource that `around` contains.
+pub fn facts_in(record: &Value, around: &Value, row: &Row) -> Vec<Fact> {
     let mut found = Vec::new();
     let mut presence = false;
     for path in &row.paths {
@@ -86,7 +96,7 @@ pub fn facts(record: &Value, row: &Row) -> Vec<Fact> {
         };
         presence |= row.kind == "token" && ["dateTime", "date"].contains(&leaf);
         for (place, node) in reach(record, way) {
-            if target.is_none_or(|target| points_at(record, node, target)) {
+            if target.is_none_or(|target| points_at(around, node, target)) {
                 found.extend(
                     say(row.kind, leaf, node)
                         .into_iter()
@@ -148,6 +158,9 @@ fn reach<'v>(record: &'v Value, way: &str) -> Vec<(usize, &'v Value)> {
 
 fn points_at(record: &Value, node: &Value, target: &str) -> bool {
     let reference = node["reference"].as_str().unwrap_or_default();
+    if reference == "#" {
+        return record["resourceType"] == target;
+    }
     if let Some(id) = reference.strip_prefix('#') {
         let contained = record["contained"].as_array();
         let mut all = contained.into_iter().flatten();

@@ -13,7 +13,7 @@ use confide::{
 /// The version that the snapshots are of; of another, steps may follow in another order.
 const VERSION: i64 = 15;
 
-const SEARCHES: [&str; 11] = [
+const SEARCHES: [&str; 13] = [
     "Patient?_id=rivera-maya",
     "Patient?identifier=http://hospital.example/mrn|12345",
     "Patient?family=rivera&birthdate=2009-03-12",
@@ -25,6 +25,8 @@ const SEARCHES: [&str; 11] = [
     "MedicationRequest?patient=rivera-maya&status=active&intent=order",
     "ExplanationOfBenefit?patient=rivera-maya&_lastUpdated=ge2026-01-01",
     "Observation?subject:Patient.family=rivera",
+    "Medication?code=http://www.nlm.nih.gov/research/umls/rxnorm|310430&_contained=true",
+    "Coverage?_contained=both&_containedType=contained&beneficiary=rivera-maya&_sort=type",
 ];
 
 /// The steps and what each starts from: without filters, and without numbers, which are of the fixtures.

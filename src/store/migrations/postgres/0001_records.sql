@@ -131,7 +131,8 @@ CREATE TABLE index_string (
 );
 CREATE INDEX index_string_by_value ON index_string (kind, param, folded, rid);
 CREATE INDEX index_string_by_record ON index_string (rid, param);
--- `id`: the record's, where it points at a Patient: what points at one then stands in the order of pages.
+-- `id`: the record's, where it points at a Patient and the engine is SQLite: what points at one then stands
+-- in the order of pages.
 CREATE TABLE index_reference (
     rid BIGINT NOT NULL, kind BIGINT NOT NULL, param BIGINT NOT NULL, place BIGINT NOT NULL,
     target BIGINT NOT NULL, target_kind BIGINT NOT NULL, id TEXT COLLATE "C" NOT NULL,
@@ -230,3 +231,8 @@ CREATE INDEX directive_names_by_named ON directive_names (named);
 -- Records still to be relabelled after a change that reached too many at once; their patients'
 -- `tightening` stands until they are done.
 CREATE TABLE pending (rid BIGINT PRIMARY KEY);
+
+-- Moves with every change of what relations, names or patients' states are read from: what a connection
+-- remembers of them holds while this stands.
+CREATE TABLE standing_generation (one BIGINT PRIMARY KEY CHECK (one = 1), number BIGINT NOT NULL);
+INSERT INTO standing_generation (one, number) VALUES (1, 1);

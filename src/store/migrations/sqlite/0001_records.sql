@@ -124,7 +124,8 @@ CREATE TABLE index_string (
 );
 CREATE INDEX index_string_by_value ON index_string (kind, param, folded, rid);
 CREATE INDEX index_string_by_record ON index_string (rid, param);
--- `id`: the record's, where it points at a Patient: what points at one then stands in the order of pages.
+-- `id`: the record's, where it points at a Patient and the engine is SQLite: what points at one then stands
+-- in the order of pages.
 CREATE TABLE index_reference (
     rid INTEGER NOT NULL, kind INTEGER NOT NULL, param INTEGER NOT NULL, place INTEGER NOT NULL,
     target INTEGER NOT NULL, target_kind INTEGER NOT NULL, id TEXT NOT NULL,
@@ -223,3 +224,8 @@ CREATE INDEX directive_names_by_named ON directive_names (named);
 -- Records still to be relabelled after a change that reached too many at once; their patients'
 -- `tightening` stands until they are done.
 CREATE TABLE pending (rid INTEGER PRIMARY KEY);
+
+-- Moves with every change of what relations, names or patients' states are read from: what a connection
+-- remembers of them holds while this stands.
+CREATE TABLE standing_generation (one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL);
+INSERT INTO standing_generation (one, number) VALUES (1, 1);
