@@ -323,6 +323,26 @@ impl Plan {
         self.filters.iter().any(of)
     }
 
+    /// Of one type and one filter, without an order.
+    pub fn of(kind: Kind, filter: Filter) -> Plan {
+        Plan {
+            kind: Some(kind),
+            kinds: Kinds::NONE.with(kind),
+            filters: vec![filter],
+            include: Vec::new(),
+            revinclude: Vec::new(),
+            sort: Vec::new(),
+            count: 0,
+            total: Total::None,
+            summary: None,
+            elements: Vec::new(),
+            cursor: None,
+            contained: Contained::False,
+            contained_type: ContainedType::Container,
+            used: Vec::new(),
+        }
+    }
+
     /// Whether a filter leads to other records.
     pub fn leads_on(&self) -> bool {
         fn on(test: &Test) -> bool {

@@ -6,8 +6,10 @@ mod filter;
 mod inside;
 mod label;
 mod order;
+mod pointing;
 
 pub use order::{Order, counted_page, page};
+pub use pointing::pointing_at;
 
 use super::{
     sql::Sql,
@@ -72,10 +74,11 @@ fn records(lens: &Lens, plan: &Plan) -> Sql {
 
 /// All records of a patient's own, and the patient.
 pub fn everything(lens: &Lens, patient: i64) -> Sql {
-    let mut sql = Sql::text(&format!(
-        "SELECT r.rid AS rid, r.kind AS kind, r.id AS id FROM record_patient o \
-         JOIN record r ON r.rid = o.rid WHERE o.patient = {patient} AND o.own = 1 AND "
-    ));
+    let mut sql = Sql::text(
+        "SELECT r.rid AS rid, o.kind AS kind, o.id AS id FROM record_patient o \
+         JOIN record r ON r.rid = o.rid WHERE o.patient = ",
+    );
+    sql.bind(patient).push(" AND o.own = 1 AND ");
     sql.add(lens.sees("r", None));
     sql
 }

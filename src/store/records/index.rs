@@ -5,7 +5,7 @@ use super::{keys, lasting::Lasting, remembered};
 use crate::{
     consent::Directive,
     faces,
-    fhir::{Interval, Key, Resource, Target},
+    fhir::{Id, Interval, Key, Resource, Target},
     label::{Marks, Part},
     search::{
         contained::{Contained, contained},
@@ -105,11 +105,11 @@ pub fn patient_rows(
     let kind = key.kind.number();
     let rows: Vec<Value> = patients
         .iter()
-        .flat_map(|(patient, own)| values![rid, *patient, *own, kind])
+        .flat_map(|(patient, own)| values![rid, *patient, *own, kind, key.id.as_str()])
         .collect();
     write.soon(
-        "INSERT INTO record_patient (rid, patient, own, kind) VALUES",
-        4,
+        "INSERT INTO record_patient (rid, patient, own, kind, id) VALUES",
+        5,
         rows,
         "",
     )
@@ -187,6 +187,7 @@ impl Rows {
 struct Index {
     rid: i64,
     kind: i64,
+    id: Id,
     /// What the entries are of: the record, or one of what it contains.
     inside: Option<u16>,
     token: Rows,
@@ -205,11 +206,12 @@ impl Index {
         Index {
             rid,
             kind: key.kind.number(),
+            id: key.id.clone(),
             inside: None,
             token: Rows::of("index_token", 11),
             date: Rows::of("index_date", 10),
             string: Rows::of("index_string", 10),
-            reference: Rows::of("index_reference", 10),
+            reference: Rows::of("index_reference", 11),
             uri: Rows::of("index_uri", 9),
             number: Rows::of("index_number", 16),
             text: Rows::of("index_text", 9),
@@ -275,7 +277,9 @@ impl Index {
                 self.string.add(of, &values![&*kept(folded), exact], marks);
             }
             IndexValue::Reference(Target::Local(key)) => {
-                let said = values![keys::locate(write, key)?, key.kind.number()];
+                let of_patient = key.kind.name() == "Patient";
+                let id = if of_patient { self.id.as_str() } else { "" };
+                let said = values![keys::locate(write, key)?, key.kind.number(), id];
                 self.reference.add(of, &said, marks);
             }
             IndexValue::Reference(
@@ -503,12 +507,9 @@ pub fn directive(
         "INSERT INTO directive VALUES (?1,?2,?3,?4,?5)",
         &values![rid, patient, category, body, review],
     )?;
-    for actor in directive
-        .permits
-        .iter()
-        .filter_map(|permit| permit.on.actors.as_ref())
-        .flatten()
-    {
+    let permits = directive.permits.iter();
+    let actors = permits.filter_map(|permit| permit.on.actors.as_ref());
+    for actor in actors.flatten() {
         write.run(
             "INSERT INTO directive_actor VALUES (?1,?2,?3)",
             &values![rid, patient, keys::locate(write, actor)?],

@@ -1,16 +1,19 @@
 //! Records, their labels, and what holds towards patients: written once over a [`Session`](super::session::Session),
 //! the same on every engine.
 
+mod along;
 pub mod history;
 pub mod index;
 pub mod keys;
 mod lasting;
 pub mod neighbours;
+pub mod ordered;
 pub mod reindex;
 pub mod relabel;
 pub mod remembered;
 pub mod rows;
 pub mod search;
+pub mod shapes;
 mod sought;
 pub mod spread;
 pub mod standing;

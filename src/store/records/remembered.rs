@@ -6,6 +6,7 @@
 
 use super::{
     keys,
+    shapes::{Asked, Shapes},
     standing::{self, Between, Flagged, Granted, Names, Policy},
 };
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
         StoreError,
         session::{Each, Session},
         sql::{Value, values},
+        visible::Lens,
     },
 };
 use std::{
@@ -67,6 +69,8 @@ pub struct Remembered {
     numbers: HashMap<Key, i64>,
     /// And the way back.
     keys: HashMap<i64, Key>,
+    /// No content of the store: they outlast changes.
+    shapes: Shapes,
 }
 
 /// A read connection in one snapshot, with what it remembers of it.
@@ -144,6 +148,7 @@ impl<'s> Snapshot<'s> {
                 generation: Some(generation),
                 numbers: std::mem::take(&mut all.numbers),
                 keys: std::mem::take(&mut all.keys),
+                shapes: std::mem::take(&mut all.shapes),
                 ..Remembered::default()
             };
         }
@@ -209,6 +214,19 @@ impl<'s> Snapshot<'s> {
         let found = Rc::new(standing::with_directives(self)?);
         self.remembered.borrow_mut().with_directives = Some(found.clone());
         Ok(found)
+    }
+
+    /// Text and values of a first page ([`Shapes::page`]).
+    pub fn page_text(
+        &self,
+        lens: &Lens,
+        asked: Asked<'_>,
+        patient: i64,
+    ) -> Option<(Rc<str>, Vec<Value>)> {
+        self.remembered
+            .borrow_mut()
+            .shapes
+            .page(lens, asked, patient)
     }
 
     /// The patient of that number.

@@ -2,36 +2,32 @@
 //! the caller's snapshot.
 
 use super::{
-    keys,
+    along::along,
+    keys, ordered,
     remembered::{Remembered, Silent, Snapshot},
     rows,
+    shapes::Asked,
     standing::{self, Names},
 };
 use crate::{
-    fhir::{Id, Key, Kind, Kinds},
+    fhir::{Id, Key},
     gate::Sealed,
     policy::{
         Case, Lanes, Role, Settings, Standing, Towards,
         lanes::{lanes, nobody},
     },
     scope::Actions,
-    search::plan::{Contained, ContainedType, Include, Plan, Summary, Total},
+    search::plan::{Contained, ContainedType, Plan, Summary, Total},
     store::{
         Found, Page, Pick, Position, SortValue, StoreError,
-        query::{self, Hop, Order},
+        query::{self, Order},
         session::{Column, Session},
-        sql::Sql,
+        sql::{Sql, Value},
         visible::{Group, Lens},
     },
 };
 
 use std::{cell::RefCell, collections::HashSet};
-
-/// The most records that one include brings, in either direction.
-const INCLUDING: usize = 1000;
-
-/// Where includes that iterate stop.
-const ALONG: usize = 5000;
 
 /// The most patients of whom a query says what is known.
 const KNOWN: usize = 4;
@@ -120,10 +116,21 @@ pub fn search(
         page.total = Some(total(read, &lens, plan)?);
         return Ok(page);
     }
-    let matching = query::matching(&lens, plan);
-    let order = Order::of(plan);
     let counted = plan.total != Total::None;
-    let matched = fill(read, &mut page, matching, &order, plan.count, from, counted)?;
+    // Contained resources stand beside records: the order of those says nothing of them.
+    let ordered = if counted || plan.contained != Contained::False {
+        None
+    } else {
+        ordered::page(read, &lens, plan, from)?
+    };
+    let matched = match ordered {
+        Some(matched) => take(&mut page, matched, plan.count),
+        None => {
+            let matching = query::matching(&lens, plan);
+            let order = Order::of(plan);
+            fill(read, &mut page, matching, &order, plan.count, from, counted)?
+        }
+    };
     if counted && page.total.is_none() {
         // No row tells: there is none, or none behind the place from which the page was asked.
         let asked = from.map(|_| total(read, &lens, plan)).transpose()?;
@@ -158,105 +165,6 @@ fn picks(matched: &[Matched]) -> Result<Vec<Pick>, StoreError> {
     matched.iter().map(pick).collect()
 }
 
-/// What comes along.
-#[derive(Default)]
-struct Along {
-    rids: Vec<i64>,
-    /// Whether there is more that may be seen.
-    cut: bool,
-}
-
-impl Along {
-    /// What an include leads to, as far as it may.
-    fn take(
-        &mut self,
-        read: &dyn Session,
-        sql: &Sql,
-        found: &mut Vec<i64>,
-    ) -> Result<(), StoreError> {
-        let mut more = numbers(read, sql)?;
-        self.cut |= more.len() > INCLUDING;
-        more.truncate(INCLUDING);
-        found.extend(more);
-        Ok(())
-    }
-}
-
-/// What comes along with the matches: each include from them, those that iterate from what came along
-/// too.
-fn along(
-    read: &dyn Session,
-    lens: &Lens,
-    plan: &Plan,
-    matched: &[i64],
-) -> Result<Along, StoreError> {
-    let mut known: HashSet<i64> = matched.iter().copied().collect();
-    let mut all = Along::default();
-    let mut from = matched.to_vec();
-    let mut first = true;
-    while !from.is_empty() {
-        let mut found: Vec<i64> = Vec::new();
-        let goes = |include: &&Include| first || include.iterate;
-        let is_star = |include: &Include| include.source.is_none();
-        let kinds = if plan.include.iter().any(is_star) {
-            kinds_of(read, &from)?
-        } else {
-            Kinds::NONE
-        };
-        for include in plan.include.iter().filter(goes) {
-            for hop in hops(include, kinds) {
-                let sql = query::included(lens, hop, &from, INCLUDING + 1);
-                all.take(read, &sql, &mut found)?;
-            }
-        }
-        for include in plan.revinclude.iter().filter(goes) {
-            let hops = if is_star(include) {
-                let ways = numbers(read, &query::pointing(&from))?.into_iter();
-                ways.filter_map(|way| query::way(way, include.target))
-                    .collect()
-            } else {
-                hops(include, Kinds::NONE)
-            };
-            for hop in hops {
-                let sql = query::including(lens, hop, &from, INCLUDING + 1);
-                all.take(read, &sql, &mut found)?;
-            }
-        }
-        found.retain(|rid| known.insert(*rid));
-        if all.rids.len() >= ALONG {
-            // One hop further, to tell whether anything is left out.
-            all.cut |= !found.is_empty();
-            break;
-        }
-        all.rids.extend(&found);
-        from = found;
-        first = false;
-    }
-    Ok(all)
-}
-
-/// The references that an include follows; where it names no type, from the types there are.
-fn hops(include: &Include, kinds: Kinds) -> Vec<Hop> {
-    let sources = match include.source {
-        Some(kind) => Kinds::NONE.with(kind),
-        None => kinds,
-    };
-    let params = sources.iter().flat_map(|kind| include.params(kind));
-    params
-        .map(|param| Hop {
-            param,
-            target: include.target,
-        })
-        .collect()
-}
-
-fn kinds_of(read: &dyn Session, rids: &[i64]) -> Result<Kinds, StoreError> {
-    let mut sql = Sql::text("SELECT DISTINCT kind FROM record WHERE ");
-    sql.add(Sql::numbers("rid", rids));
-    let kinds = numbers(read, &sql)?;
-    Ok(kinds.into_iter().filter_map(Kind::numbered).collect())
-}
-
 /// Everything of a patient's own, in the order of type and id.
 pub fn everything(
     read: &Snapshot<'_>,
@@ -278,15 +186,17 @@ pub fn everything(
     let Some(rid) = read.number(patient)? else {
         return Ok(page);
     };
-    let matched = fill(
-        read,
-        &mut page,
-        query::everything(&lens, rid),
-        &Order::Name,
-        count,
-        from,
-        false,
-    )?;
+    let first = match from {
+        None => read.page_text(&lens, Asked::Everything(count), rid),
+        Some(_) => None,
+    };
+    let matched = if let Some((text, values)) = first {
+        let matched = rows_of(read, &text, &values, 0, false)?;
+        take(&mut page, matched, count)
+    } else {
+        let all = query::everything(&lens, rid);
+        fill(read, &mut page, all, &Order::Name, count, from, false)?
+    };
     let rids: Vec<i64> = matched.iter().map(|matched| matched.rid).collect();
     seal(read, case, settings, &names, &rids, &[], &mut page)?;
     Ok(page)
@@ -309,7 +219,7 @@ pub fn named(
     for some in wanted.chunks(200) {
         let sql = query::page(query::named(&lens, some), &Order::Name, 200, None);
         rids.extend(
-            rows_of(read, &sql, 0, false)?
+            rows_of(read, &sql.text, &sql.values, 0, false)?
                 .into_iter()
                 .map(|row| row.rid),
         );
@@ -318,9 +228,12 @@ pub fn named(
     Ok(page)
 }
 
-struct Matched {
-    rid: i64,
-    position: Position,
+/// A match.
+pub(super) struct Matched {
+    /// Its number.
+    pub(super) rid: i64,
+    /// Its place in the order.
+    pub(super) position: Position,
     /// How many match on all pages, where that was asked.
     total: Option<u64>,
 }
@@ -348,13 +261,18 @@ fn fill(
         query::page
     };
     let sql = page_of(inner, order, u32::from(count), from);
-    let mut matched = rows_of(read, &sql, order.keys(), counted)?;
+    let matched = rows_of(read, &sql.text, &sql.values, order.keys(), counted)?;
     page.total = matched.first().and_then(|first| first.total);
+    Ok(take(page, matched, count))
+}
+
+/// The numbers of the first `count`; `page.next` where there are more.
+fn take(page: &mut Page, mut matched: Vec<Matched>, count: u16) -> Vec<Matched> {
     if matched.len() > usize::from(count) {
         matched.truncate(usize::from(count));
         page.next = matched.last().map(|last| last.position.clone());
     }
-    Ok(matched)
+    matched
 }
 
 /// Fetches records and what holds towards their patients.
@@ -554,18 +472,19 @@ fn one_number(read: &dyn Session, sql: &Sql) -> Result<u64, StoreError> {
     Ok(number.unsigned_abs())
 }
 
-fn numbers(read: &dyn Session, sql: &Sql) -> Result<Vec<i64>, StoreError> {
+pub(super) fn numbers(read: &dyn Session, sql: &Sql) -> Result<Vec<i64>, StoreError> {
     read.numbers(&sql.text, &sql.values)
 }
 
 /// The rows of a page in an order of so many keys; where it is `counted`, the total stands behind them.
-fn rows_of(
+pub(super) fn rows_of(
     read: &dyn Session,
-    sql: &Sql,
+    text: &str,
+    values: &[Value],
     keys: usize,
     counted: bool,
 ) -> Result<Vec<Matched>, StoreError> {
-    read.all(&sql.text, &sql.values, |row| {
+    read.all(text, values, |row| {
         let values = (0..keys).map(|key| {
             Ok(match row.column(3 + key)? {
                 Column::Integer(value) => Some(SortValue::Integer(value)),

@@ -6,9 +6,14 @@ use crate::{
     gate::{Asked, Entry, Journal, JournalError, disclose, release},
     policy::{Case, Requester, Role, Settings},
     scope::ScopeSet,
+    search::plan::{ParseOptions, Plan},
     statute::Purpose,
     store::{
-        Batch, Change, Expect, Store, StoreError, engine::Engine, records::search, session::Session,
+        Batch, Change, Expect, Position, Store, StoreError,
+        engine::Engine,
+        query::{self, Order},
+        records::{remembered::Snapshot, search},
+        session::Session,
     },
 };
 use serde_json::Value;
@@ -168,10 +173,7 @@ async fn every_persona_of_the_fixtures_sees_what_it_must_and_nothing_else() {
     assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// How the engine goes about a search, step by step.
-fn steps(store: &SqliteStore, case: &Case, query: &str) -> Vec<String> {
-    use crate::search::plan::{ParseOptions, Plan};
-    use crate::store::query::{self, Order};
+fn plan(query: &str) -> Plan {
     let (kind, pairs) = query.split_once('?').unwrap();
     let pairs: Vec<(String, String)> = pairs
         .split('&')
@@ -179,7 +181,136 @@ fn steps(store: &SqliteStore, case: &Case, query: &str) -> Vec<String> {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     let kind = crate::fhir::Kind::named(kind);
-    let plan = Plan::parse(kind, &pairs, ParseOptions::default()).unwrap();
+    Plan::parse(kind, &pairs, ParseOptions::default()).unwrap()
+}
+
+/// The ids of all pages.
+fn walked(store: &SqliteStore, case: &Case, query: &str) -> Vec<String> {
+    let (plan, mut all, mut from) = (plan(query), Vec::new(), None);
+    loop {
+        let ask = |read: &Snapshot<'_>| {
+            search::search(read, case, Settings::default(), &plan, from.as_ref())
+        };
+        let page = store.ask(ask).unwrap();
+        assert!(page.matches.len() <= usize::from(plan.count));
+        let ids = page.matches.iter();
+        all.extend(ids.map(|sealed| sealed.facts().key.id.as_str().to_owned()));
+        from = page.next;
+        if from.is_none() {
+            return all;
+        }
+    }
+}
+
+#[test]
+fn pages_that_an_index_orders_are_those_of_the_whole_query() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = loaded(folder.path());
+    let (clients, personas) = (fixture("clients.json"), fixture("personas.json"));
+    let mut queries = vec![
+        "Observation?patient.family=Rivera".to_owned(),
+        "Observation?patient.family=Rivera&status=final".to_owned(),
+        "ExplanationOfBenefit?patient.birthdate=lt1990-01-01".to_owned(),
+        "Observation?patient.gender=female".to_owned(),
+        "Observation?patient.family=Nobody".to_owned(),
+        "Observation?patient=nobody".to_owned(),
+    ];
+    let patients: Vec<Key> = resources()
+        .into_iter()
+        .filter_map(|resource| resource.key())
+        .filter(|key| key.kind.name() == "Patient")
+        .collect();
+    // Records that point at a patient more than once.
+    let twice = |number: usize, key: &Key| {
+        let text = format!(
+            r#"{{"resourceType":"Observation","id":"twice-{number}","status":"final","code":{{"coding":[
+            {{"system":"http://loinc.org","code":"8867-4"}}]}},"subject":{{"reference":"{key}"}},
+            "performer":[{{"reference":"{key}"}},{{"reference":"{key}"}},{{"reference":"{key}"}}]}}"#
+        );
+        let resource = Resource::ours(text).unwrap();
+        Change {
+            key: resource.key().unwrap(),
+            resource: Some(resource),
+            expect: Expect::Any,
+        }
+    };
+    let changes = (0..40).map(|number| twice(number, &patients[number % patients.len()]));
+    let batch = Batch {
+        changes: changes.collect(),
+        at: NOW,
+        settings: Settings::default(),
+        sought: Vec::new(),
+        fail_closed: false,
+    };
+    store.write_now(batch).unwrap();
+    for key in &patients {
+        queries.push(format!("Observation?performer={key}"));
+        for kind in [
+            "Observation",
+            "Condition",
+            "ExplanationOfBenefit",
+            "Coverage",
+        ] {
+            queries.push(format!("{kind}?patient={}", key.id.as_str()));
+        }
+        queries.push(format!("Coverage?beneficiary={key}&status=active"));
+        queries.push(format!("Encounter?patient:Patient._id={}", key.id.as_str()));
+        queries.push(format!("Observation?subject={key}&patient.family=Rivera"));
+    }
+    let (mut some, mut pages) = (0, 0);
+    for persona in personas.as_array().unwrap() {
+        let case = case(persona, &clients);
+        for query in &queries {
+            let whole = walked(
+                &store,
+                &case,
+                &format!("{query}&_total=accurate&_count=1000"),
+            );
+            some += usize::from(!whole.is_empty());
+            for count in [1, 3, 1000] {
+                let found = walked(&store, &case, &format!("{query}&_count={count}"));
+                assert_eq!(found, whole, "{query} by {count} as {persona}");
+                pages += whole.len() / count;
+            }
+        }
+    }
+    assert!(some > 50 && pages > 500, "{some} {pages}");
+}
+
+#[test]
+fn a_patient_s_records_come_in_order_without_sorting() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = loaded(folder.path());
+    let clients = fixture("clients.json");
+    let personas = fixture("personas.json");
+    for persona in personas.as_array().unwrap() {
+        let case = case(persona, &clients);
+        let plan = plan("Observation?patient=p&status=final");
+        let steps = store
+            .ask(|read| {
+                let names = read.names(&case.requester)?;
+                let lens = search::lens(read, &case, Settings::default(), &names, None)?;
+                let from = Position::of(Vec::new(), 95, "x".to_owned());
+                let searched = query::pointing_at(&lens, &plan, 0, 7).unwrap();
+                let everything = query::everything(&lens, 7);
+                let mut steps: Vec<String> = Vec::new();
+                for inner in [searched, everything] {
+                    let sql = query::page(inner, &Order::Name, 5, Some(&from));
+                    let read: &dyn Session = read;
+                    let explained = format!("EXPLAIN QUERY PLAN {}", sql.text);
+                    steps.extend(read.all(&explained, &sql.values, |row| row.get::<String>(3))?);
+                }
+                Ok(steps)
+            })
+            .unwrap();
+        let sorts = steps.iter().any(|step| step.contains("TEMP B-TREE"));
+        assert!(!sorts && !steps.is_empty(), "{steps:#?}");
+    }
+}
+
+/// How the engine goes about a search, step by step.
+fn steps(store: &SqliteStore, case: &Case, query: &str) -> Vec<String> {
+    let plan = plan(query);
     store
         .ask(|read| {
             let names = read.names(&case.requester)?;
