@@ -117,11 +117,7 @@ impl Store for Engine {
     ) -> Result<Option<Found>, StoreError> {
         match self {
             Engine::Sqlite(store) => store.ask(|read| search::read(read, case, settings, key)),
-            Engine::Postgres(store) => {
-                let (case, key) = (case.clone(), key.clone());
-                let question = move |read: &Snapshot<'_>| search::read(read, &case, settings, &key);
-                store.ask(question).await
-            }
+            Engine::Postgres(store) => store.read(case.clone(), settings, key.clone()).await,
         }
     }
 

@@ -67,6 +67,19 @@ pub trait Session {
         Ok(())
     }
 
+    /// The name behind a number, where it is known: it never changes.
+    fn recall(&self, rid: i64) -> Option<Key> {
+        let memo = self.memo()?.borrow();
+        memo.names.get(&rid).cloned()
+    }
+
+    /// Remembers the name behind a number.
+    fn remember(&self, rid: i64, key: &Key) {
+        if let Some(memo) = self.memo() {
+            memo.borrow_mut().names.insert(rid, key.clone());
+        }
+    }
+
     /// What the transaction knows and need not ask again.
     fn memo(&self) -> Option<&RefCell<Memo>> {
         None
@@ -78,10 +91,14 @@ pub trait Session {
 pub struct Memo {
     /// Numbers by name.
     pub numbers: HashMap<Key, i64>,
+    /// Names by number, as far as they were asked for.
+    pub names: HashMap<i64, Key>,
     /// Numbers given in this transaction, of records that are yet to be written.
     pub fresh: HashSet<i64>,
     /// All numbers given in this transaction.
     pub born: HashSet<i64>,
+    /// Whether the transaction has said that what relations follow from moves.
+    pub moves: bool,
     /// Records written in this transaction that take their patients from others.
     pub derived: HashSet<i64>,
     /// Records that a Consent written in this transaction names.

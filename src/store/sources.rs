@@ -4,7 +4,7 @@
 use crate::{
     calendar,
     fhir::{
-        CODE_SYSTEM, Interval, Key, Kinds, Node, Resource,
+        CODE_SYSTEM, Interval, Key, Kind, Kinds, Node, Resource,
         resource::{extension, nodes},
     },
     policy::Authority,
@@ -87,10 +87,30 @@ pub enum Source {
     Managed(Key),
 }
 
+/// The types that put rows beside themselves.
+const TELLING: &[&str] = &[
+    "Coverage",
+    "RelatedPerson",
+    "Patient",
+    "Person",
+    "Flag",
+    "Task",
+    "Group",
+    "Organization",
+];
+
+/// Whether a record of this type may put rows beside itself.
+pub fn tells(kind: Kind) -> bool {
+    TELLING.contains(&kind.name())
+}
+
 /// The rows of one resource. One that says in a modifier extension, which nobody here understands,
 /// that it means something else gives nobody anything.
 pub fn sources(resource: &Resource) -> Vec<Source> {
     const GIVING: [&str; 4] = ["RelatedPerson", "Person", "Task", "Group"];
+    if !tells(resource.kind()) {
+        return Vec::new();
+    }
     let modified = !resource.nodes("modifierExtension").is_empty();
     if modified && GIVING.contains(&resource.kind().name()) {
         return Vec::new();

@@ -36,6 +36,7 @@ mod patch;
 mod postgres;
 mod refused;
 mod reindex;
+mod remembered;
 mod server;
 mod shapes;
 mod silence;

@@ -6,13 +6,14 @@ mod session;
 mod worker;
 
 use super::{
-    Batch, StoreError, WriteError, Written,
+    Batch, Found, StoreError, WriteError, Written,
     group::{Transact as _, Waiting},
     query::{self, Order},
     records::{reindex, remembered::Snapshot, search},
     session::Session,
 };
 use crate::{
+    fhir::Key,
     policy::{Case, Settings},
     search::plan::Plan,
 };
@@ -138,7 +139,6 @@ impl PostgresStore {
                     problem: said(&error),
                 }),
             };
-            worker.end();
             let _ = answer.send(opened);
         });
         let failed = || OpenError::Failed(inner.place.clone(), StoreError::Damaged);
@@ -164,6 +164,26 @@ impl PostgresStore {
         answered.await.unwrap_or_else(|_| Err(stopped()))
     }
 
+    /// One record: by one statement, where what holds between its patients and the requester is remembered.
+    pub async fn read(
+        &self,
+        case: Case,
+        settings: Settings,
+        key: Key,
+    ) -> Result<Option<Found>, StoreError> {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        self.inner.readers.put(move |worker| {
+            let seen = worker
+                .glance(|read, remembered| search::glance(read, remembered, &case, settings, &key));
+            drop(answer.send(match seen {
+                Ok(None) => worker.ask(&|read| search::read(read, &case, settings, &key)),
+                Ok(Some(found)) => Ok(found),
+                Err(error) => Err(error),
+            }));
+        });
+        answered.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
     /// The same for a caller that may wait where it stands.
     pub fn ask_now<T: Send + 'static>(
         &self,
@@ -181,7 +201,6 @@ impl PostgresStore {
             let work: &dyn Fn(&dyn Session) -> Result<(), StoreError> =
                 &|tx| tx.sweep(&[script], 0);
             drop(answer.send(worker.transact(work)));
-            worker.end();
         });
         answered.recv().unwrap_or_else(|_| Err(stopped()))
     }
@@ -207,7 +226,6 @@ impl PostgresStore {
         let (answer, answered) = tokio::sync::oneshot::channel();
         self.inner.aside.put(move |worker| {
             drop(answer.send(worker.apart(&work)));
-            worker.end();
         });
         answered.await.unwrap_or_else(|_| Err(stopped()))
     }
@@ -217,7 +235,6 @@ impl PostgresStore {
         let (answer, answered) = tokio::sync::oneshot::channel();
         self.inner.aside.put(move |worker| {
             drop(answer.send(worker.said(sql)));
-            worker.end();
         });
         answered.await.unwrap_or_else(|_| Err(stopped()))
     }
@@ -238,7 +255,9 @@ impl PostgresStore {
             let session: &dyn Session = read;
             session.run("SET LOCAL enable_seqscan = off", &[])?;
             let explained = format!("EXPLAIN (COSTS OFF) {}", sql.text);
-            session.all(&explained, &sql.values, |row| row.get(0))
+            let explained = session.all(&explained, &sql.values, |row| row.get(0))?;
+            session.run("SET LOCAL enable_seqscan = on", &[])?;
+            Ok(explained)
         })
     }
 
@@ -247,10 +266,8 @@ impl PostgresStore {
         question: impl Fn(&Snapshot<'_>) -> Result<T, StoreError> + Send + 'static,
         answer: impl FnOnce(Result<T, StoreError>) + Send + 'static,
     ) {
-        self.inner.readers.put(move |worker| {
-            answer(worker.ask(&question));
-            worker.end();
-        });
+        let ask = move |worker: &mut worker::Worker| answer(worker.ask(&question));
+        self.inner.readers.put(ask);
     }
 
     /// Writes a batch, together with others of this node that wait.
@@ -277,7 +294,6 @@ impl PostgresStore {
         let waiting = self.inner.waiting.clone();
         self.inner.writer.put(move |worker| {
             waiting.write(worker);
-            worker.end();
         });
     }
 }

@@ -86,11 +86,6 @@ impl<'c> Connected<'c> {
         self.open.get()
     }
 
-    /// Says that there is no transaction.
-    pub(super) fn close(&self) {
-        self.open.set(false);
-    }
-
     /// Ends the transaction.
     pub(super) fn end(&self, how: &'static str) -> Result<(), StoreError> {
         match how {

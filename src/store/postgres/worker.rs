@@ -8,7 +8,6 @@ use crate::store::{
     group::Transact,
     records::remembered::{Remembered, Snapshot},
     session::Session,
-    sql::Value,
 };
 use sqlx::{
     ConnectOptions as _,
@@ -56,11 +55,17 @@ const WRITING: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT p
 /// A transaction beside those of records.
 const APART: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT ''::TEXT";
 
-/// One snapshot for all statements, and its mark: two snapshots with the same one show the same.
-const READING: &str =
-    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_current_snapshot()::TEXT";
+/// One snapshot for all statements, and the number under which things are remembered
+/// ([`GENERATION`](crate::store::records::remembered::GENERATION)).
+const READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+    SELECT number::TEXT FROM standing_generation WHERE one = 1";
 
-type Job = Box<dyn FnOnce(&mut Worker) + Send>;
+/// The same, where a transaction is to end first.
+const READING_ON: &str = "ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+    SELECT number::TEXT FROM standing_generation WHERE one = 1";
+
+/// What is to be done, and how many were put into the queue until then.
+type Job = (u64, Box<dyn FnOnce(&mut Worker) + Send>);
 
 /// How long a statement may take, unless it is said otherwise ([`Longest::set`]).
 pub(super) const LONGEST: Duration = Duration::from_secs(30);
@@ -101,6 +106,7 @@ pub(super) struct Queue {
 #[derive(Default)]
 struct Waiting {
     jobs: VecDeque<Job>,
+    put: u64,
     closed: bool,
 }
 
@@ -119,6 +125,7 @@ impl Queue {
                 .name("postgres".into())
                 .spawn(move || {
                     let mut worker = Worker {
+                        queue: queue.clone(),
                         longest: queue.longest.clone(),
                         tuned: 0,
                         settings,
@@ -126,9 +133,12 @@ impl Queue {
                         to,
                         connection: None,
                         begun: false,
+                        asked: 0,
+                        snapshot: None,
                         remembered: RefCell::default(),
                     };
-                    while let Some(job) = queue.next() {
+                    while let Some((asked, job)) = queue.next(&mut worker) {
+                        worker.asked = asked;
                         // Whoever waits for the answer of one that panicked is told that none comes.
                         if catch_unwind(AssertUnwindSafe(|| job(&mut worker))).is_err() {
                             worker.let_go();
@@ -150,7 +160,11 @@ impl Queue {
 
     /// Puts a job at the end.
     pub(super) fn put(&self, job: impl FnOnce(&mut Worker) + Send + 'static) {
-        self.lock().jobs.push_back(Box::new(job));
+        let mut waiting = self.lock();
+        waiting.put += 1;
+        let job = (waiting.put, Box::new(job) as Box<_>);
+        waiting.jobs.push_back(job);
+        drop(waiting);
         self.more.notify_one();
     }
 
@@ -160,11 +174,23 @@ impl Queue {
         self.more.notify_all();
     }
 
-    fn next(&self) -> Option<Job> {
+    /// How many jobs were put in so far.
+    fn put_so_far(&self) -> u64 {
+        self.lock().put
+    }
+
+    /// The next job; before it waits for one, the worker ends what it has open.
+    fn next(&self, worker: &mut Worker) -> Option<Job> {
         let mut waiting = self.lock();
         loop {
             if let Some(job) = waiting.jobs.pop_front() {
                 return Some(job);
+            }
+            if worker.begun {
+                drop(waiting);
+                worker.end();
+                waiting = self.lock();
+                continue;
             }
             if waiting.closed {
                 return None;
@@ -179,6 +205,7 @@ impl Queue {
 
 /// A thread's connection and what it remembers.
 pub(super) struct Worker {
+    queue: Arc<Queue>,
     longest: Longest,
     /// What the connection was told last, in milliseconds.
     tuned: u64,
@@ -187,7 +214,19 @@ pub(super) struct Worker {
     to: Arc<PgConnectOptions>,
     connection: Option<PgConnection>,
     begun: bool,
+    /// How many jobs there were once the one at work was put in.
+    asked: u64,
+    /// The snapshot that is open.
+    snapshot: Option<Open>,
     remembered: RefCell<Remembered>,
+}
+
+/// A snapshot that answers all who asked before it was made.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    /// How many jobs had been put in before.
+    after: u64,
+    generation: i64,
 }
 
 impl Transact for Worker {
@@ -220,16 +259,67 @@ impl Worker {
         Ok(())
     }
 
-    /// Answers a question in one snapshot. Where the connection turns out to be gone, it is made anew and
-    /// the question asked again. The snapshot is open until [`end`](Self::end).
+    /// Answers a question in one snapshot, made after it was asked: the one that is open, where that is so.
+    /// Where the connection turns out to be gone, it is made anew and the question asked again.
     pub(super) fn ask<T>(
         &mut self,
         question: &dyn Fn(&Snapshot<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.tried(READING, |session, remembered, mark| {
-            let mark = Value::Text(mark.into());
-            question(&Snapshot::of(session, remembered, mark))
-        })
+        if let (Some(open), Some(connection)) = (self.snapshot, &mut self.connection)
+            && self.asked <= open.after
+        {
+            let patience = Duration::from_millis(self.tuned) + SLACK;
+            let session = Connected::new(&self.runtime, connection, patience);
+            let snapshot = Snapshot::of(&session, &self.remembered, open.generation);
+            let answer = question(&snapshot);
+            match session.fault() {
+                None => return answer,
+                // It is asked again in a snapshot of its own.
+                Some(Fault::Lost) => self.let_go(),
+                Some(Fault::GaveWay | Fault::Other) => {
+                    self.snapshot = None;
+                    return answer;
+                }
+            }
+        }
+        let after = self.queue.put_so_far();
+        let (answer, open) = self.tried(READING_ON, READING, |session, remembered, number| {
+            let generation = number.parse().map_err(|_| StoreError::Damaged)?;
+            let answer = question(&Snapshot::of(session, remembered, generation))?;
+            // What failed in the database leaves nothing that could be asked more.
+            let open = session.fault().is_none();
+            let open = open.then_some(Open { after, generation });
+            Ok::<_, StoreError>((answer, open))
+        })?;
+        self.snapshot = open;
+        Ok(answer)
+    }
+
+    /// What one statement tells, outside any transaction: `None` where more must be asked.
+    pub(super) fn glance<T>(
+        &mut self,
+        question: impl Fn(&dyn Session, &RefCell<Remembered>) -> Result<Option<T>, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        // An open snapshot that will do costs no more.
+        if self.snapshot.is_some_and(|open| self.asked <= open.after) {
+            return Ok(None);
+        }
+        self.end();
+        self.reach().map_err(|error| sorted(&error).1)?;
+        let Some(connection) = &mut self.connection else {
+            return Err(StoreError::Damaged);
+        };
+        let patience = Duration::from_millis(self.tuned) + SLACK;
+        let session = Connected::new(&self.runtime, connection, patience);
+        let answer = question(&session, &self.remembered);
+        match session.fault() {
+            // A connection may have died while nobody used it: it is asked again on another.
+            Some(Fault::Lost) => {
+                self.let_go();
+                Ok(None)
+            }
+            _ => answer,
+        }
     }
 
     /// Does `work` in a transaction of what is no record: it waits for no other one.
@@ -242,10 +332,13 @@ impl Worker {
 
     /// The text that a query gives, outside any transaction.
     pub(super) fn said(&mut self, sql: &str) -> Result<String, StoreError> {
-        self.tried(sql, |session, _, said| {
-            session.close();
-            Ok(said.to_owned())
-        })
+        for _ in 0..TRIES {
+            let said = self.glance(|read, _| read.first(sql, &[], |row| row.get(0)))?;
+            if let Some(said) = said {
+                return Ok(said);
+            }
+        }
+        Err(sorted(&late()).1)
     }
 
     fn whole<T, E: From<StoreError>>(
@@ -253,7 +346,7 @@ impl Worker {
         begin: &str,
         work: &dyn Fn(&dyn Session) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.tried(begin, |session, _, _| -> Result<Result<T, E>, E> {
+        self.tried(begin, begin, |session, _, _| -> Result<Result<T, E>, E> {
             let done = work(session)?;
             match session.end("COMMIT") {
                 // Nobody knows whether it was written: it is not tried again.
@@ -264,14 +357,24 @@ impl Worker {
         })?
     }
 
+    /// Does `work` after `begin`; `on` is the same where a transaction is open that ends first.
     fn tried<T, E: From<StoreError>>(
         &mut self,
+        on: &str,
         begin: &str,
         work: impl Fn(&Connected<'_>, &RefCell<Remembered>, &str) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut tries = 0;
         loop {
-            self.end();
+            self.snapshot = None;
+            // A setting that is made within a transaction would end with it.
+            let tuned = self.tuned == self.longest.get();
+            let begin = if self.begun && tuned && on != begin {
+                on
+            } else {
+                self.end();
+                begin
+            };
             let fresh = self.connection.is_none();
             self.reach().map_err(|error| sorted(&error).1)?;
             let Some(connection) = &mut self.connection else {
@@ -304,6 +407,7 @@ impl Worker {
 
     /// Ends what is open.
     pub(super) fn end(&mut self) {
+        self.snapshot = None;
         if !std::mem::take(&mut self.begun) {
             return;
         }
@@ -319,6 +423,7 @@ impl Worker {
     /// Drops the connection: the database takes back what was not committed on it.
     fn let_go(&mut self) {
         self.begun = false;
+        self.snapshot = None;
         self.connection = None;
         self.remembered = RefCell::default();
     }

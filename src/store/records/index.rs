@@ -1,7 +1,7 @@
 //! The rows beside a record: whose it is, what it points at, what it is found by, what relations
 //! follow from it.
 
-use super::{keys, lasting::Lasting};
+use super::{keys, lasting::Lasting, remembered};
 use crate::{
     consent::Directive,
     faces,
@@ -379,10 +379,14 @@ fn numbers(
 
 /// What relations are derived from.
 pub fn sources(write: &dyn Session, rid: i64, resource: &Resource) -> Result<(), StoreError> {
-    for source in sources::sources(resource) {
-        source_row(write, rid, &source)?;
+    let sources = sources::sources(resource);
+    for source in &sources {
+        source_row(write, rid, source)?;
     }
-    Ok(())
+    if sources.is_empty() {
+        return Ok(());
+    }
+    remembered::moves(write)
 }
 
 fn source_row(write: &dyn Session, rid: i64, source: &Source) -> Result<(), StoreError> {

@@ -112,9 +112,16 @@ fn learn(
 
 /// Type and id behind a number.
 pub fn key_of(read: &dyn Session, rid: i64) -> Result<Option<Key>, StoreError> {
+    if let Some(known) = read.recall(rid) {
+        return Ok(Some(known));
+    }
     let sql = "SELECT kind, id FROM locator WHERE rid = ?1";
     let found = read.first(sql, &values![rid], |row| Ok(key(row.get(0)?, row.get(1)?)))?;
-    Ok(found.flatten())
+    let found = found.flatten();
+    if let Some(key) = &found {
+        read.remember(rid, key);
+    }
+    Ok(found)
 }
 
 /// A key from its columns.

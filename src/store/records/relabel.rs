@@ -1,6 +1,6 @@
 //! Labelling a record in its surroundings.
 
-use super::{index, neighbours, rows, write::Writer};
+use super::{index, neighbours, remembered, rows, write::Writer};
 use crate::{
     faces::{self, Stamp},
     fhir::{Kind, Resource},
@@ -307,8 +307,10 @@ fn hits(
         if lost {
             recompute_hits(tx, *patient)?;
         } else if !hits.is_none() {
-            let sql = "UPDATE patient_state SET hits = hits | ?2 WHERE patient = ?1";
-            tx.run(sql, &values![*patient, hits.column()])?;
+            let sql = "UPDATE patient_state SET hits = hits | ?2 WHERE patient = ?1 AND hits | ?2 <> hits";
+            if tx.run(sql, &values![*patient, hits.column()])? > 0 {
+                remembered::moves(tx)?;
+            }
         }
     }
     if lost && let Some(before) = before {
@@ -331,7 +333,9 @@ pub fn recompute_hits(tx: &dyn Session, patient: i64) -> Result<(), StoreError> 
     for column in tx.numbers(sql, &values![patient])? {
         hits = hits.and(Labels::from_column(column));
     }
-    let sql = "UPDATE patient_state SET hits = ?2 WHERE patient = ?1";
-    tx.run(sql, &values![patient, hits.column()])?;
+    let sql = "UPDATE patient_state SET hits = ?2 WHERE patient = ?1 AND hits <> ?2";
+    if tx.run(sql, &values![patient, hits.column()])? > 0 {
+        remembered::moves(tx)?;
+    }
     Ok(())
 }

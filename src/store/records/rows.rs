@@ -16,22 +16,25 @@ use crate::{
 };
 use std::collections::{HashMap, hash_map::Entry};
 
-/// What decisions ask of a record `r`, with the keys behind its numbers; `named` joins them.
+/// What decisions ask of a record `r`; `named` joins whose it is.
 macro_rules! facts {
     () => {
         "r.rid, r.kind, r.id, r.labels, r.conditional, r.protected, r.c_protected, r.review, \
          r.p_labels, r.p_conditional, r.p_protected, r.p_c_protected, r.served_from, r.served_to, \
-         r.subjects, r.deleted, a.kind, a.id, o.kind, o.id, q.patient, p.kind, p.id"
+         r.subjects, r.deleted, r.author, r.organization, COALESCE(r.sole, q.patient)"
     };
 }
 
-/// A record's own patients, one row each, its author and its organization.
+/// A record's own patients, one row each. Who has one alone stands in the record itself.
+macro_rules! beside {
+    () => {
+        " LEFT JOIN record_patient q ON r.sole IS NULL AND q.rid = r.rid AND q.own = 1 "
+    };
+}
+
 macro_rules! named {
     () => {
-        " FROM record r LEFT JOIN locator a ON a.rid = r.author \
-         LEFT JOIN locator o ON o.rid = r.organization \
-         LEFT JOIN record_patient q ON q.rid = r.rid AND q.own = 1 \
-         LEFT JOIN locator p ON p.rid = q.patient WHERE "
+        concat!(" FROM record r", beside!(), "WHERE ")
     };
 }
 
@@ -68,17 +71,10 @@ fn stamp(row: &dyn Columns, version: usize, updated: usize) -> Result<Stamp, Sto
     })
 }
 
-fn key(row: &dyn Columns, kind: usize, id: usize) -> Result<Option<Key>, StoreError> {
-    let Some(kind) = row.get(kind)? else {
-        return Ok(None);
-    };
-    Ok(keys::key(kind, row.get(id)?))
-}
-
-/// What decisions ask of the record in this row; its patients come row by row.
+/// What decisions ask of the record in this row; whose it is, whoever made it and where come at the end.
 fn facts_of(row: &dyn Columns) -> Result<Facts, StoreError> {
     Ok(Facts {
-        key: key(row, 1, 2)?.ok_or(StoreError::Damaged)?,
+        key: keys::key(row.get(1)?, row.get(2)?).ok_or(StoreError::Damaged)?,
         patients: Vec::new(),
         whole: Marks {
             labels: labels(row, 3)?,
@@ -92,21 +88,14 @@ fn facts_of(row: &dyn Columns) -> Result<Facts, StoreError> {
             (Some(start), Some(end)) => Some(Interval { start, end }),
             _ => None,
         },
-        author: key(row, 16, 17)?,
-        organization: key(row, 18, 19)?,
+        author: None,
+        organization: None,
     })
 }
 
 /// Whether the record must name patients.
 fn has_patients(row: &dyn Columns) -> Result<bool, StoreError> {
     Ok(row.get::<i64>(14)? > 0 && !row.get::<bool>(15)?)
-}
-
-fn patient_of(row: &dyn Columns) -> Result<Option<(i64, Option<Key>)>, StoreError> {
-    let Some(number) = row.get(20)? else {
-        return Ok(None);
-    };
-    Ok(Some((number, key(row, 21, 22)?)))
 }
 
 /// The record of that number.
@@ -145,7 +134,7 @@ pub fn by_numbers(read: &dyn Session, rids: &[i64]) -> Result<Vec<Found>, StoreE
         })?;
     }
     let found = rids.iter().filter_map(|rid| found.remove(rid));
-    found.map(Reading::end).collect()
+    found.map(|reading| reading.end(read)).collect()
 }
 
 /// The record of that type and id.
@@ -166,24 +155,28 @@ struct Reading {
     seq: i64,
     deleted: bool,
     expected: bool,
+    author: Option<i64>,
+    organization: Option<i64>,
     whole: Row,
-    patients: Vec<(i64, Key)>,
+    patients: Vec<i64>,
 }
 
 impl Reading {
     fn begin(row: &dyn Columns) -> Result<Reading, StoreError> {
         Ok(Reading {
             rid: row.get(0)?,
-            seq: row.get(23)?,
+            seq: row.get(19)?,
             deleted: row.get(15)?,
             expected: has_patients(row)?,
+            author: row.get(16)?,
+            organization: row.get(17)?,
             whole: Row {
                 facts: facts_of(row)?,
-                full: stamp(row, 24, 25)?,
-                household: stamp(row, 26, 27)?,
-                parts: row.get(28)?,
-                body: row.get(29)?,
-                household_body: row.get(30)?,
+                full: stamp(row, 20, 21)?,
+                household: stamp(row, 22, 23)?,
+                parts: row.get(24)?,
+                body: row.get(25)?,
+                household_body: row.get(26)?,
                 targets: Vec::new(),
             },
             patients: Vec::new(),
@@ -191,29 +184,74 @@ impl Reading {
     }
 
     fn patient(&mut self, row: &dyn Columns) -> Result<(), StoreError> {
-        if let Some((number, key)) = patient_of(row)?.filter(|_| self.expected) {
-            self.patients
-                .push((number, key.ok_or(StoreError::Damaged)?));
-        }
+        let patient: Option<i64> = row.get(18)?;
+        self.patients.extend(patient.filter(|_| self.expected));
         Ok(())
     }
 
     /// A record that has subjects and names none is damaged; a deleted one has none.
-    fn end(mut self) -> Result<Found, StoreError> {
+    fn end(mut self, read: &dyn Session) -> Result<Found, StoreError> {
         if self.expected && self.patients.is_empty() {
             return Err(StoreError::Damaged);
         }
-        self.patients.sort_unstable_by_key(|(number, _)| *number);
-        let (patients, keys) = self.patients.into_iter().unzip();
-        self.whole.facts.patients = keys;
+        let name = |rid: i64| keys::key_of(read, rid)?.ok_or(StoreError::Damaged);
+        self.patients.sort_unstable();
+        let patients = self.patients.iter().map(|patient| name(*patient));
+        self.whole.facts.patients = patients.collect::<Result<_, _>>()?;
+        self.whole.facts.author = self.author.map(name).transpose()?;
+        self.whole.facts.organization = self.organization.map(name).transpose()?;
         Ok(Found {
             rid: self.rid,
             seq: self.seq,
             deleted: self.deleted,
-            patients,
+            patients: self.patients,
             sealed: Sealed::from_row(self.whole).map_err(|_| StoreError::Damaged)?,
         })
     }
+}
+
+/// What one statement tells of a record.
+pub struct Glance {
+    /// The number under which things are remembered.
+    pub generation: i64,
+    reading: Option<Reading>,
+}
+
+impl Glance {
+    /// The record, if there is one, with the names of whom it names.
+    pub fn found(self, read: &dyn Session) -> Result<Option<Found>, StoreError> {
+        self.reading.map(|reading| reading.end(read)).transpose()
+    }
+}
+
+/// The record of that type and id by one statement, for who asks nothing else.
+pub fn glance(read: &dyn Session, key: &Key) -> Result<Glance, StoreError> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        facts!(),
+        whole!(),
+        ", g.number FROM standing_generation g LEFT JOIN record r ON r.kind = ?1 AND r.id = ?2",
+        beside!(),
+        "WHERE g.one = 1"
+    );
+    let (mut generation, mut reading) = (None, None);
+    let values = values![key.kind.number(), key.id.as_str()];
+    read.rows(SQL, &values, &mut |row| {
+        generation = Some(row.get(27)?);
+        if row.get::<Option<i64>>(0)?.is_none() {
+            return Ok(true);
+        }
+        let reading: &mut Reading = match &mut reading {
+            Some(reading) => reading,
+            none => none.insert(Reading::begin(row)?),
+        };
+        reading.patient(row)?;
+        Ok(true)
+    })?;
+    Ok(Glance {
+        generation: generation.ok_or(StoreError::Damaged)?,
+        reading,
+    })
 }
 
 fn found(read: &dyn Session, sql: &str, values: &[Value]) -> Result<Option<Found>, StoreError> {
@@ -226,7 +264,7 @@ fn found(read: &dyn Session, sql: &str, values: &[Value]) -> Result<Option<Found
         reading.patient(row)?;
         Ok(reading.expected)
     })?;
-    reading.map(Reading::end).transpose()
+    reading.map(|reading| reading.end(read)).transpose()
 }
 
 /// Adds the facts of the records that it refers to: a member's restriction is tested on them, so that

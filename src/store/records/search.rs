@@ -3,7 +3,7 @@
 
 use super::{
     keys,
-    remembered::Snapshot,
+    remembered::{Remembered, Silent, Snapshot},
     rows,
     standing::{self, Names},
 };
@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-use std::collections::HashSet;
+use std::{cell::RefCell, collections::HashSet};
 
 /// The most records that one include brings, in either direction.
 const INCLUDING: usize = 1000;
@@ -47,10 +47,44 @@ pub fn read(
     key: &Key,
 ) -> Result<Option<Found>, StoreError> {
     let names = read.names(&case.requester)?;
-    let Some(found) = rows::by_key(read, key)?.filter(|found| !found.deleted) else {
+    let found = rows::by_key(read, key)?;
+    with_standing(read, case, settings, &names, found)
+}
+
+/// The same by one statement alone, where all else is remembered; `None` where it is not.
+pub fn glance(
+    read: &dyn Session,
+    remembered: &RefCell<Remembered>,
+    case: &Case,
+    settings: Settings,
+    key: &Key,
+) -> Result<Option<Option<Found>>, StoreError> {
+    let seen = rows::glance(read, key)?;
+    let silent = Silent::default();
+    let Some(read) = Snapshot::still(&silent, remembered, seen.generation) else {
         return Ok(None);
     };
-    let standing = standing::standing(read, case, settings, &names, &found.patients)?;
+    let answer = read.names(&case.requester).and_then(|names| {
+        let found = seen.found(&read)?;
+        with_standing(&read, case, settings, &names, found)
+    });
+    if silent.was_asked() {
+        return Ok(None);
+    }
+    answer.map(Some)
+}
+
+fn with_standing(
+    read: &Snapshot<'_>,
+    case: &Case,
+    settings: Settings,
+    names: &Names,
+    found: Option<rows::Found>,
+) -> Result<Option<Found>, StoreError> {
+    let Some(found) = found.filter(|found| !found.deleted) else {
+        return Ok(None);
+    };
+    let standing = standing::standing(read, case, settings, names, &found.patients)?;
     let restricted = standing
         .towards
         .iter()
@@ -241,7 +275,7 @@ pub fn everything(
         Some(std::slice::from_ref(patient)),
     )?;
     let mut page = Page::default();
-    let Some(rid) = keys::find(read, patient)? else {
+    let Some(rid) = read.number(patient)? else {
         return Ok(page);
     };
     let matched = fill(
@@ -380,7 +414,7 @@ pub fn lens(
 ) -> Result<Lens, StoreError> {
     let mut named = Vec::new();
     for key in wanted.unwrap_or_default() {
-        named.extend(keys::find(read, key)?);
+        named.extend(read.number(key)?);
     }
     let reached = standing::reached(read, case, names)?;
     let everyone = reached.is_none();
@@ -392,7 +426,7 @@ pub fn lens(
     patients.extend(&named);
     if let (Some(id), Some(kind)) = (&case.patient, crate::fhir::Kind::named("Patient")) {
         let id = id.clone();
-        patients.extend(keys::find(read, &Key { kind, id })?);
+        patients.extend(read.number(&Key { kind, id })?);
     }
     patients.sort_unstable();
     patients.dedup();

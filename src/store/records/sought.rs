@@ -6,7 +6,7 @@ use super::{remembered::Snapshot, search};
 use crate::{
     fhir::Key,
     policy::Settings,
-    store::{Sought, WriteError, session::Session, sql::Value},
+    store::{Sought, WriteError, session::Session},
 };
 use std::cell::RefCell;
 
@@ -14,7 +14,7 @@ use std::cell::RefCell;
 pub(super) fn hold(tx: &dyn Session, settings: Settings, all: &[Sought]) -> Result<(), WriteError> {
     let remembered = RefCell::default();
     for sought in all {
-        let snapshot = Snapshot::of(tx, &remembered, Value::Integer(0));
+        let snapshot = Snapshot::of(tx, &remembered, 0);
         let page = search::search(&snapshot, &sought.case, settings, &sought.plan, None)?;
         let mut found: Vec<&Key> = page.matches.iter().map(|at| &at.facts().key).collect();
         let mut before: Vec<&Key> = sought.found.iter().collect();

@@ -6,7 +6,7 @@
 //! something may be lost, records that point at each other would go on giving each other what none of
 //! them has any more: all that such a change reaches starts from nothing.
 
-use super::{relabel, rows, write::Writer};
+use super::{relabel, remembered, rows, write::Writer};
 use crate::{
     fhir::{Instant, Kind},
     gate::amend,
@@ -52,6 +52,7 @@ pub fn spread(writer: &mut Writer<'_>) -> Result<(), StoreError> {
         let sql = "UPDATE patient_state SET tightening = ?2 WHERE patient IN \
                    (SELECT patient FROM record_patient WHERE rid = ?1 AND own = 1)";
         writer.tx.run(sql, &values![rid, Labels::ALL.column()])?;
+        remembered::moves(writer.tx)?;
     }
     Ok(())
 }
@@ -128,7 +129,9 @@ pub fn finish(tx: &dyn Session, at: Instant, settings: Settings) -> Result<bool,
     spread(&mut writer)?;
     let sql = "UPDATE patient_state SET tightening = 0 WHERE tightening <> 0 AND NOT EXISTS \
                (SELECT 1 FROM pending p JOIN record_patient q ON q.rid = p.rid WHERE q.patient = patient_state.patient)";
-    tx.run(sql, &[])?;
+    if tx.run(sql, &[])? > 0 {
+        remembered::moves(tx)?;
+    }
     Ok(true)
 }
 

@@ -1,16 +1,16 @@
 //! The write path: a batch of changes in one transaction, and what each change sets off.
 
-use super::{index, keys, neighbours, relabel, rows, sought, spread};
+use super::{index, keys, neighbours, relabel, remembered, rows, sought, spread};
 use crate::{
     faces::Stamp,
-    fhir::{Instant, Key, Resource},
+    fhir::{Instant, Key, Kind, Resource},
     gate::{Row, amend, canonical},
     label::DIRECTORY,
     policy::Settings,
     statute::Labels,
     store::{
-        Batch, Change, Expect, StoreError, WriteError, Written, session::Session, sql::values,
-        subjects,
+        Batch, Change, Expect, StoreError, WriteError, Written, session::Session, sources,
+        sql::values, subjects,
     },
 };
 use std::{
@@ -198,7 +198,7 @@ impl Writer<'_> {
         if let Some(old) = old {
             self.archive(rid, &old.patients)?;
             self.let_go(rid)?;
-            self.clear(rid)?;
+            self.clear(rid, key.kind)?;
         }
         index::references(self.tx, rid, &resource)?;
         index::patients(self.tx, rid, key, &named)?;
@@ -225,7 +225,11 @@ impl Writer<'_> {
             rid,
         )?;
         self.shake_patient(rid)?;
-        self.clear(rid)?;
+        let kind = old.sealed.facts().key.kind;
+        self.clear(rid, kind)?;
+        if crate::consent::is_consent(kind) {
+            remembered::moves(self.tx)?;
+        }
         let sql = "UPDATE record SET deleted = 1, seq = seq + 1, version = ?2, updated = ?3, h_version = ?2, h_updated = ?3, \
                    h_hash = 0, hits = 0 WHERE rid = ?1";
         self.tx
@@ -260,7 +264,7 @@ impl Writer<'_> {
     }
 
     /// Takes away what the last version put beside itself.
-    fn clear(&self, rid: i64) -> Result<(), StoreError> {
+    fn clear(&self, rid: i64, kind: Kind) -> Result<(), StoreError> {
         const ALL: &[&str] = &[
             "DELETE FROM record_patient WHERE rid = ?1",
             "DELETE FROM reference WHERE rid = ?1",
@@ -279,6 +283,9 @@ impl Writer<'_> {
         if let Some(memo) = self.tx.memo() {
             memo.borrow_mut().points_no_more(rid);
         }
+        if sources::tells(kind) {
+            remembered::moves(self.tx)?;
+        }
         self.tx.sweep(ALL, rid)?;
         index::clear(self.tx, rid)
     }
@@ -288,6 +295,7 @@ impl Writer<'_> {
         if !crate::consent::is_consent(key.kind) {
             return Ok(());
         }
+        remembered::moves(self.tx)?;
         let before: Vec<i64> = self.named_by(rid)?;
         self.run("DELETE FROM directive_names WHERE rid = ?1", rid)?;
         match crate::consent::compile(resource) {
@@ -328,6 +336,7 @@ impl Writer<'_> {
                 let sql = "UPDATE patient_state SET born = ?2 WHERE patient = ?1 AND born IS DISTINCT FROM ?2";
                 let changed = self.tx.run(sql, &values![rid, born])?;
                 if changed > 0 {
+                    remembered::moves(self.tx)?;
                     self.shake_patient(rid)?;
                 }
             }

@@ -9,10 +9,9 @@ use super::{
     group::Transact as _,
     records::{
         reindex,
-        remembered::{Remembered, Snapshot},
+        remembered::{GENERATION, Remembered, Snapshot},
     },
     session::Session,
-    sql::Value,
 };
 use crate::calendar::Stopwatch;
 use rusqlite::{Connection, OpenFlags};
@@ -229,11 +228,10 @@ impl SqliteStore {
             let longest = Duration::from_millis(self.inner.longest.load(Ordering::Relaxed));
             BEGAN.set((Stopwatch::start(), longest));
             connection.prepare_cached("BEGIN DEFERRED")?.execute([])?;
-            let mut version = connection.prepare_cached("PRAGMA data_version")?;
-            let version = version.query_row([], |row| row.get(0));
-            let answer = version.map_err(StoreError::from).and_then(|version| {
-                let mark = Value::Integer(version);
-                work(&Snapshot::of(connection, &reader.remembered, mark))
+            let mut generation = connection.prepare_cached(GENERATION)?;
+            let generation = generation.query_row([], |row| row.get(0));
+            let answer = generation.map_err(StoreError::from).and_then(|generation| {
+                work(&Snapshot::of(connection, &reader.remembered, generation))
             });
             BEGAN.set((Stopwatch::start(), Duration::MAX));
             connection.prepare_cached("COMMIT")?.execute([])?;

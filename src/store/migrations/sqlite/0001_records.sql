@@ -220,3 +220,8 @@ CREATE INDEX directive_names_by_named ON directive_names (named);
 -- Records still to be relabelled after a change that reached too many at once; their patients'
 -- `tightening` stands until they are done.
 CREATE TABLE pending (rid INTEGER PRIMARY KEY);
+
+-- Moves with every change of what relations, names or patients' states are read from: what a connection
+-- remembers of them holds while this stands.
+CREATE TABLE standing_generation (one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL);
+INSERT INTO standing_generation (one, number) VALUES (1, 1);
