@@ -10,7 +10,7 @@ mod trim;
 
 use crate::{
     fhir::{
-        Key, Node, Path, Resource,
+        Key, Kind, Node, Path, Resource,
         cut::Edits,
         json,
         schema::{OwnerId, SCHEMA, Shape},
@@ -62,11 +62,27 @@ const SPEAKS_OF_ALL: &[&str] = &[
 /// The same, for one type: elsewhere the element says who or what it is.
 const SPEAKS_OF_ALL_IN: &[(&str, &str)] = &[("CareTeam", "name")];
 
-fn is_required(resource: &Resource, name: &str) -> bool {
-    let owner = SCHEMA.resource(resource.kind());
+fn is_required(kind: Kind, name: &str) -> bool {
+    let owner = SCHEMA.resource(kind);
     owner
         .and_then(|owner| SCHEMA.element(owner, name))
         .is_some_and(|element| element.min > 0)
+}
+
+/// The elements of a type that go when anything is taken out.
+fn spoken(kind: Kind) -> impl Iterator<Item = &'static str> {
+    let here = SPEAKS_OF_ALL_IN.iter();
+    let here = here.filter(move |(of, _)| *of == kind.name());
+    let all = SPEAKS_OF_ALL
+        .iter()
+        .copied()
+        .chain(here.map(|(_, name)| *name));
+    all.filter(move |name| !is_required(kind, name))
+}
+
+/// Whether an element at the top of a record of that type goes when anything is taken out.
+pub fn speaks_of_all(kind: Kind, name: &str) -> bool {
+    spoken(kind).any(|spoken| spoken == name)
 }
 
 /// Tags that would tell that something is missing or hidden.
@@ -178,14 +194,8 @@ fn cut(resource: &Resource, parts: &[&Part]) -> Option<Edits> {
     for part in parts {
         edits.remove(part.path.clone());
     }
-    let here = SPEAKS_OF_ALL_IN
-        .iter()
-        .filter(|(kind, _)| *kind == resource.kind().name())
-        .map(|(_, name)| name);
-    for name in SPEAKS_OF_ALL.iter().chain(here) {
-        if !is_required(resource, name) {
-            edits.remove_member(resource.root(), name);
-        }
+    for name in spoken(resource.kind()) {
+        edits.remove_member(resource.root(), name);
     }
     bill::close_up(resource, &mut edits);
     drop_orphans(resource, &mut edits);

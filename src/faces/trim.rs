@@ -107,7 +107,9 @@ fn keeps(owner: &Owner, id: OwnerId, trim: &Trim, name: &str) -> bool {
 /// `meta` with the tag, and where it stands.
 fn meta(resource: &Resource) -> Option<(Path, Vec<u8>)> {
     let root = resource.root();
-    let at = root.members().iter().position(|m| &*m.name == "meta")?;
+    let Some(at) = root.members().iter().position(|m| &*m.name == "meta") else {
+        return after_id(resource);
+    };
     let path = Path::default().then(at)?;
     let meta = root.get("meta")?;
     let list = meta.members().iter().position(|m| &*m.name == "tag");
@@ -126,6 +128,18 @@ fn meta(resource: &Resource) -> Option<(Path, Vec<u8>)> {
     Some((path, out))
 }
 
+/// Where there is no `meta` (a contained resource has seldom one), it comes after the id: what stands in
+/// the id's place then.
+fn after_id(resource: &Resource) -> Option<(Path, Vec<u8>)> {
+    let root = resource.root();
+    let at = root.members().iter().position(|m| &*m.name == "id")?;
+    let mut out = root.get("id")?.slice(resource.text()).to_vec();
+    out.extend_from_slice(b",\"meta\":{\"tag\":[");
+    out.extend_from_slice(SUBSETTED);
+    out.extend_from_slice(b"]}");
+    Some((Path::default().then(at)?, out))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +147,20 @@ mod tests {
     const PATIENT: &str = r#"{"resourceType":"Patient","id":"p","meta":{"versionId":"1"},"text":{"status":"generated","div":"<div>x</div>"},
         "identifier":[{"system":"s","value":"v","extension":[{"url":"u","valueCode":"x"}]}],"name":[{"family":"F"}],"birthDate":"2000","_birthDate":{"id":"b"},
         "deceasedBoolean":false,"communication":[{"language":{"text":"l"},"preferred":true}],"photo":[{"title":"t"}]}"#;
+
+    #[test]
+    fn what_has_no_meta_gets_one_for_the_tag() {
+        let text =
+            r#"{"resourceType":"Medication","id":"m","status":"active","code":{"text":"c"}}"#;
+        let resource = Resource::ours(text.to_owned()).unwrap();
+        let kept = Trim::Elements(vec!["code"]);
+        let left = trim(&resource, &kept, true).unwrap();
+        let tag = left.root().at(&["meta", "tag"]).unwrap();
+        assert_eq!(tag.items()[0].text("code"), Some("SUBSETTED"));
+        assert!(left.root().get("code").is_some() && left.root().get("status").is_none());
+        let untold = trim(&resource, &kept, false).unwrap();
+        assert!(untold.root().get("meta").is_none());
+    }
 
     fn left(text: &str, kept: &Trim) -> (Vec<String>, String) {
         let resource = Resource::ours(text.to_owned()).unwrap();

@@ -100,7 +100,7 @@ fn statement(served: &[&Route], base: &str, token: &str, clock: Clock) -> Value 
         "patchFormat": patch_formats(served),
         "rest": [{
             "mode": "server",
-            "documentation": "Every read is decided for its requester: what may not be known is answered as if it did not exist. Unknown search parameters are refused.",
+            "documentation": "Every read is decided for its requester: what may not be known is answered as if it did not exist. Unknown search parameters are refused. Contained resources are found with `_contained` and `_containedType`; chains lead into them.",
             "security": {
                 "service": [{ "coding": [{
                     "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",

@@ -325,9 +325,22 @@ impl Plan {
 
     /// Of one type and one filter, without an order.
     pub fn of(kind: Kind, filter: Filter) -> Plan {
-        let mut plan = Plan::all(Some(kind), ParseOptions::default());
-        plan.filters.push(filter);
-        plan
+        Plan {
+            kind: Some(kind),
+            kinds: Kinds::NONE.with(kind),
+            filters: vec![filter],
+            include: Vec::new(),
+            revinclude: Vec::new(),
+            sort: Vec::new(),
+            count: 0,
+            total: Total::None,
+            summary: None,
+            elements: Vec::new(),
+            cursor: None,
+            contained: Contained::False,
+            contained_type: ContainedType::Container,
+            used: Vec::new(),
+        }
     }
 
     /// Whether a filter leads to other records.

@@ -9,7 +9,7 @@ mod order;
 mod pointing;
 
 pub use order::{Order, counted_page, page};
-pub use pointing::{may_stay_inside, pointing_at};
+pub use pointing::pointing_at;
 
 use super::{
     sql::Sql,

@@ -5,6 +5,7 @@
 use super::sql::Sql;
 use crate::{
     consent::{Clause, Condition},
+    faces,
     fhir::{Interval, Key, Kind, Kinds},
     label::DIRECTORY,
     policy::{
@@ -245,7 +246,10 @@ impl Lens {
             .chain(&self.nobody);
         let hidden = is_hidden_meta(entry.param);
         let more = lanes.any(|lane| {
-            lane.face != FaceKind::Full || (entry.is_reference && !lane.restrictions.is_empty())
+            lane.face != FaceKind::Full
+                || (!lane.restrictions.is_empty()
+                    && (entry.is_reference
+                        || self.goes(lane, r, entry, &State::nobody()).is_some()))
         });
         if hidden || more {
             return whole;
@@ -393,7 +397,35 @@ impl Lens {
             let target = format!("(SELECT {e}.target AS target) f ON f.target = t.rid");
             pieces.push(self.restricted(lane, &target, of).not());
         }
+        pieces.extend(self.goes(lane, r, entry, of).map(Sql::not));
         Sql::all(pieces)
+    }
+
+    /// Whether an entry that is no reference goes with one that a restriction takes out: words and elements
+    /// that speak of the record as a whole, and a contained resource that nothing else refers to. `None`
+    /// where it can't.
+    fn goes(&self, lane: &Lane, r: Alias<'_>, entry: Entry<'_>, of: &State) -> Option<Sql> {
+        if lane.restrictions.is_empty() || lane.face != FaceKind::Full {
+            return None;
+        }
+        let (e, param) = (entry.alias, entry.param);
+        let any = format!("reference f ON f.target = t.rid AND f.rid = {r}.rid");
+        let (when, joined) = if param.is_words() {
+            (Sql::text(&format!("({e}.place & 1) = 1")), any)
+        } else if entry.is_inside && param.code == params::ID {
+            let joined = format!(
+                "index_reference f ON f.target = t.rid AND f.rid = {r}.rid AND f.param = {} \
+                 AND f.place = {e}.place",
+                param.id.0 ^ params::INSIDE
+            );
+            (Sql::truth(true), joined)
+        } else if entry.is_inside {
+            return None;
+        } else {
+            (r.is_of(speaking(param)), any)
+        };
+        let goes = Sql::all([when, self.restricted(lane, &joined, of)]);
+        (!goes.is_never()).then_some(goes)
     }
 
     /// Whether what the row `e` is about (an index entry, a part) is not taken out of the record `r`.
@@ -502,6 +534,19 @@ impl Lens {
         };
         kinds.iter().filter(covers).collect()
     }
+}
+
+/// The types on which the parameter reads an element that goes when anything is taken out.
+fn speaking(param: &Param) -> Kinds {
+    let speaks = |kind: &Kind| {
+        let own = params::param(*kind, param.code);
+        let mut paths = own.iter().flat_map(|own| &own.paths);
+        paths.any(|path| {
+            let first = path.steps.first();
+            first.is_some_and(|step| faces::speaks_of_all(*kind, step.name))
+        })
+    };
+    Kind::all().filter(speaks).collect()
 }
 
 /// Elements of `meta` that only those see who may know labels (`faces::plain`).

@@ -9,7 +9,7 @@ use super::{
     Batch, Found, StoreError, WriteError, Written,
     group::{Transact as _, Waiting},
     query::{self, Order},
-    records::{reindex, remembered::Snapshot, search},
+    records::{ordered, reindex, remembered::Snapshot, search},
     session::Session,
 };
 use crate::{
@@ -27,12 +27,9 @@ use std::{
 use worker::Queue;
 
 /// The version of the schema that this program writes.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 1;
 
-const MIGRATIONS: &[&str] = &[
-    include_str!("../migrations/postgres/0001_records.sql"),
-    include_str!("../migrations/postgres/0002_contained.sql"),
-];
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/postgres/0001_records.sql")];
 
 /// Connections for what is no record. They are made when they are needed.
 const ASIDE: u16 = 2;
@@ -120,7 +117,7 @@ impl PostgresStore {
         let place = place(&options);
         let to = Arc::new(options);
         let writer = Queue::with(1, &to, worker::FEW_ROWS).map_err(OpenError::Threads)?;
-        let readers = Queue::with(readers, &to, "").map_err(OpenError::Threads)?;
+        let readers = Queue::with(readers, &to, worker::BY_INDEX).map_err(OpenError::Threads)?;
         let inner = Inner {
             place: place.clone(),
             readers,
@@ -251,7 +248,10 @@ impl PostgresStore {
             let names = read.names(&case.requester)?;
             let wanted = query::patients_of(&plan);
             let lens = search::lens(read, &case, settings, &names, wanted.as_deref())?;
-            let sql = query::page(query::matching(&lens, &plan), &Order::of(&plan), 50, None);
+            let sql = match ordered::first(read, &lens, &plan)? {
+                Some(sql) => sql,
+                None => query::page(query::matching(&lens, &plan), &Order::of(&plan), 50, None),
+            };
             let session: &dyn Session = read;
             session.run("SET LOCAL enable_seqscan = off", &[])?;
             let explained = format!("EXPLAIN (COSTS OFF) {}", sql.text);

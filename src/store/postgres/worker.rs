@@ -42,6 +42,10 @@ const TUNED: &str = "SET jit = off; SET lock_timeout = '30s'; \
     SET idle_in_transaction_session_timeout = '60s'; SET standard_conforming_strings = on; \
     SET client_min_messages = warning";
 
+/// Settings of a connection that reads: a page is few rows, found one from another by an index. What hashes
+/// or sorts a whole table first is never the better way, also where statistics say so of a small one.
+pub(super) const BY_INDEX: &str = "SET enable_hashjoin = off; SET enable_mergejoin = off";
+
 /// Settings of a connection that writes: it looks for few rows at a time, by their numbers, also where
 /// the tables have grown since statistics were taken of them.
 pub(super) const FEW_ROWS: &str =

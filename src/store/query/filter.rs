@@ -566,7 +566,7 @@ pub(super) fn candidates(param: &Param, test: &Test, kinds: Kinds, at: Level) ->
     }
 }
 
-pub(super) fn union(queries: Vec<Sql>) -> Option<Sql> {
+fn union(queries: Vec<Sql>) -> Option<Sql> {
     let mut queries = queries.into_iter();
     let mut all = queries.next()?;
     for query in queries {

@@ -1,13 +1,9 @@
 //! Records that point at a patient, in the order of pages: an index has them so, and no more of them is looked
 //! at than a page needs.
 
-use super::{
-    filter::{Level, Rows, filter, known, union},
-    inside,
-};
+use super::filter::{Level, Rows, filter, known};
 use crate::{
-    fhir::Kinds,
-    search::{filter::Leg, plan::Plan},
+    search::plan::Plan,
     store::{
         sql::Sql,
         visible::{Alias, Lens},
@@ -39,14 +35,4 @@ pub fn pointing_at(lens: &Lens, plan: &Plan, by: usize, target: i64) -> Option<S
     pieces.extend(others.map(|(_, other)| filter(lens, other, at)));
     sql.add(Sql::all(pieces));
     Some(sql)
-}
-
-/// Asks whether the chain at the place `by` may lead to what some record contains, whoever asks; `None` where
-/// it can't.
-pub fn may_stay_inside(plan: &Plan, by: usize, leg: &Leg) -> Option<Sql> {
-    let (kind, param) = (plan.kind?, plan.filters.get(by)?.param);
-    let kinds = Kinds::NONE.with(kind);
-    let mut ways = union(inside::candidates(param, leg, kinds, Level::of(plan.kind)))?;
-    ways.push(" LIMIT 1");
-    Some(ways)
 }

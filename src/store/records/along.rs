@@ -1,4 +1,4 @@
-//! What comes along with the matches of a search: `_include` and `_revinclude`.
+//! What comes along with the matches of a page: includes, in both directions.
 
 use super::search::numbers;
 use crate::{
@@ -23,7 +23,7 @@ const ALONG: usize = 5000;
 /// What comes along.
 #[derive(Default)]
 pub(super) struct Along {
-    /// The records, by number.
+    /// Their numbers.
     pub(super) rids: Vec<i64>,
     /// Whether there is more that may be seen.
     pub(super) cut: bool,

@@ -1,16 +1,20 @@
 //! The rows beside a record: whose it is, what it points at, what it is found by, what relations
 //! follow from it.
 
-use super::{keys, lasting::Lasting, remembered};
+use super::{
+    keys,
+    lasting::{Lasting, falls, orphans},
+    remembered,
+};
 use crate::{
     consent::Directive,
     faces,
-    fhir::{Interval, Key, Resource, Target},
+    fhir::{Id, Interval, Key, Resource, Target},
     label::{Marks, Part},
     search::{
         contained::{Contained, contained},
         index::{IndexEntry, IndexValue, Span, TokenRole, entries},
-        params::{BESIDE, INSIDE, OF_TYPE, ParamId},
+        params::{BESIDE, ID, INSIDE, OF_TYPE, ParamId},
     },
     store::{
         StoreError,
@@ -132,14 +136,15 @@ pub fn index(
         Some(lasting) => lasting.marks(id, entry),
         None => vec![Marks::NONE],
     };
-    let mut rows = Index::of(write.at_once(), rid, key);
+    let mut rows = Index::of(rid, key, resource);
     for entry in &found {
         for marks in marks(None, entry) {
             rows.add(write, entry, marks)?;
         }
     }
     rows.texts();
-    for one in &inside {
+    let orphans = orphans(resource, &inside);
+    for (at, one) in inside.iter().enumerate() {
         rows.go_into(one);
         for entry in std::iter::once(&one.itself()).chain(&one.entries) {
             for marks in marks(Some(one.id.as_str()), entry) {
@@ -147,6 +152,9 @@ pub fn index(
             }
         }
         rows.texts();
+        for (_, key) in orphans.iter().filter(|(orphan, _)| *orphan == at) {
+            rows.goes_with(write, key)?;
+        }
     }
     rows.insert(write)
 }
@@ -184,11 +192,11 @@ impl Rows {
 }
 
 /// The index entries of one record, by table.
-struct Index {
+struct Index<'r> {
+    resource: &'r Resource,
     rid: i64,
     kind: i64,
-    /// For what points at a Patient, on an engine that reads pages by it ([`super::ordered`]).
-    id: Box<str>,
+    id: Id,
     /// What the entries are of: the record, or one of what it contains.
     inside: Option<u16>,
     token: Rows,
@@ -198,16 +206,18 @@ struct Index {
     uri: Rows,
     number: Rows,
     text: Rows,
-    /// Words by parameter and labels: those of all texts under the same labels are one row.
-    words: Vec<(ParamId, Marks, BTreeSet<Box<str>>)>,
+    /// Words by parameter, labels and whether they may go with a reference ([`falls`]): those of all texts
+    /// of which the same holds are one row.
+    words: Vec<(ParamId, Marks, bool, BTreeSet<Box<str>>)>,
 }
 
-impl Index {
-    fn of(at_once: usize, rid: i64, key: &Key) -> Index {
+impl Index<'_> {
+    fn of<'r>(rid: i64, key: &Key, resource: &'r Resource) -> Index<'r> {
         Index {
+            resource,
             rid,
             kind: key.kind.number(),
-            id: if at_once > 1 { "" } else { key.id.as_str() }.into(),
+            id: key.id.clone(),
             inside: None,
             token: Rows::of("index_token", 11),
             date: Rows::of("index_date", 10),
@@ -239,6 +249,15 @@ impl Index {
         u32::from(self.inside.unwrap_or(0)) << 16 | u32::from(place)
     }
 
+    /// Notes that the contained resource goes with the references to a record, though nothing in it says so.
+    fn goes_with(&mut self, write: &dyn Session, key: &Key) -> Result<(), StoreError> {
+        let number = self.number(ParamId::of(ID).0);
+        let of = values![self.rid, self.kind, number, self.place(0)];
+        let said = values![keys::locate(write, key)?, key.kind.number()];
+        self.reference.add(of, &said, Marks::NONE);
+        Ok(())
+    }
+
     fn add(
         &mut self,
         write: &dyn Session,
@@ -247,9 +266,9 @@ impl Index {
     ) -> Result<(), StoreError> {
         let IndexEntry {
             param,
+            path,
             place,
             value,
-            ..
         } = entry;
         let place = self.place(*place);
         let (rid, kind, inside) = (self.rid, self.kind, self.number(0));
@@ -279,7 +298,7 @@ impl Index {
             }
             IndexValue::Reference(Target::Local(key)) => {
                 let of_patient = key.kind.name() == "Patient";
-                let id = if of_patient { &*self.id } else { "" };
+                let id = if of_patient { self.id.as_str() } else { "" };
                 let said = values![keys::locate(write, key)?, key.kind.number(), id];
                 self.reference.add(of, &said, marks);
             }
@@ -322,12 +341,13 @@ impl Index {
             IndexValue::Words(words) => {
                 let words = words.split(' ').filter(|word| !word.is_empty());
                 let words = words.map(Into::into);
-                let same = |(other, known, _): &&mut (ParamId, Marks, _)| {
-                    other == param && *known == marks
+                let falls = falls(self.resource, path);
+                let same = |(other, known, fall, _): &&mut (ParamId, Marks, bool, _)| {
+                    other == param && *known == marks && *fall == falls
                 };
                 match self.words.iter_mut().find(same) {
                     Some((.., all)) => all.extend(words),
-                    None => self.words.push((*param, marks, words.collect())),
+                    None => self.words.push((*param, marks, falls, words.collect())),
                 }
             }
         }
@@ -336,7 +356,7 @@ impl Index {
 
     /// The rows of words, once all are known.
     fn texts(&mut self) {
-        for (param, marks, words) in std::mem::take(&mut self.words) {
+        for (param, marks, falls, words) in std::mem::take(&mut self.words) {
             let mut all = String::new();
             for word in words {
                 all.push(' ');
@@ -344,7 +364,7 @@ impl Index {
             }
             let of = values![self.rid, self.kind, self.number(param.0)];
             self.text.add(of, &values![all], marks);
-            self.text.values.push(self.place(0).into());
+            self.text.values.push(self.place(u16::from(falls)).into());
         }
     }
 

@@ -2,8 +2,8 @@
 
 use crate::{
     faces,
-    fhir::Resource,
-    label::{Marks, Part},
+    fhir::{Key, Path, Resource, Target},
+    label::{DIRECTORY, Marks, Part},
     search::{
         contained::{Contained, contained},
         index::{IndexEntry, IndexValue, entries},
@@ -146,4 +146,79 @@ impl<'l> Lasting<'l> {
             rows
         }
     }
+}
+
+/// What a member's restriction may hide of what the record refers to.
+fn restrictable(target: &Target) -> Option<&Key> {
+    let key = target.local()?;
+    let stays = key.kind.name() == "Patient" || DIRECTORY.has(key.kind);
+    (!stays).then_some(key)
+}
+
+/// Whether words at `path` may go with a reference that a restriction takes out: what is said beside it,
+/// and what speaks of the record as a whole.
+pub(super) fn falls(resource: &Resource, path: &Path) -> bool {
+    let top = path.0.first().map(|at| usize::from(*at));
+    let top = top.and_then(|at| resource.root().members().get(at));
+    top.is_some_and(|member| faces::speaks_of_all(resource.kind(), &member.name))
+        || resource.found().references.iter().any(|reference| {
+            restrictable(&reference.target).is_some() && path.within(&reference.path)
+        })
+}
+
+/// Which contained resources (by their place in `inside`) go with the references to which record, because
+/// nothing else refers to them.
+pub(super) fn orphans(resource: &Resource, inside: &[Contained]) -> Vec<(usize, Key)> {
+    let all = &resource.found().references;
+    let mut targets: Vec<&Key> = all
+        .iter()
+        .filter_map(|reference| restrictable(&reference.target))
+        .collect();
+    targets.sort_unstable();
+    targets.dedup();
+    // Cutting is dear: first whether what refers to one can go with anything at all.
+    let near = |path: &Path| {
+        let shares = |other: &Path| {
+            let steps = path.0.len().min(other.0.len()).min(2);
+            path.0.get(..steps) == other.0.get(..steps)
+        };
+        let mut others = all.iter();
+        falls(resource, path)
+            || others.any(|other| restrictable(&other.target).is_some() && shares(&other.path))
+    };
+    let may_go = |one: &Contained| {
+        let own = Path(one.path.0.get(..2).unwrap_or_default().into());
+        let mut refers = all.iter().filter(|reference| {
+            matches!(&reference.target, Target::Contained(id) if **id == *one.id.as_str())
+                && !reference.path.within(&own)
+        });
+        refers.all(|reference| near(&reference.path))
+    };
+    if targets.is_empty() || !inside.iter().any(may_go) {
+        return Vec::new();
+    }
+    let mut orphans = Vec::new();
+    for target in targets {
+        let parts = all
+            .iter()
+            .filter(|reference| reference.target.local() == Some(target));
+        let parts: Vec<Part> = parts
+            .map(|reference| Part {
+                path: reference.path.clone(),
+                marks: Marks::NONE,
+                target: Some(target.clone()),
+            })
+            .collect();
+        // A record that can't be without it is hidden with it.
+        let Some(left) = faces::without(resource, &parts.iter().collect::<Vec<_>>()) else {
+            continue;
+        };
+        let left = contained(&left, None);
+        for (at, one) in inside.iter().enumerate() {
+            if !left.iter().any(|left| left.id == one.id) {
+                orphans.push((at, target.clone()));
+            }
+        }
+    }
+    orphans
 }

@@ -7,7 +7,7 @@ pub mod index;
 pub mod keys;
 mod lasting;
 pub mod neighbours;
-mod ordered;
+pub mod ordered;
 pub mod reindex;
 pub mod relabel;
 pub mod remembered;

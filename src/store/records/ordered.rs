@@ -10,12 +10,13 @@ use crate::{
     fhir::{Key, Kind, Kinds},
     search::{
         filter::{Filter, ReferenceTest, Test},
-        plan::{Contained, Plan},
+        plan::Plan,
     },
     store::{
         Position, StoreError,
         query::{self, Order},
         session::Session,
+        sql::{Sql, values},
         visible::Lens,
     },
 };
@@ -25,19 +26,12 @@ const FEW: u16 = 8;
 
 /// One page of a plan, at most one more than its `count`, after `from`; `None` where no filter names few
 /// patients or another order is asked for. For an engine beside us: it asks once a patient.
-pub fn page(
+pub(super) fn page(
     read: &Snapshot<'_>,
     lens: &Lens,
     plan: &Plan,
     from: Option<&Position>,
 ) -> Result<Option<Vec<Matched>>, StoreError> {
-    if read.at_once() > 1
-        || !plan.sort.is_empty()
-        || plan.kind.is_none()
-        || plan.contained != Contained::False
-    {
-        return Ok(None);
-    }
     let Some((by, patients)) = patients(read, lens, plan)? else {
         return Ok(None);
     };
@@ -56,6 +50,16 @@ pub fn page(
         all.truncate(most);
     }
     Ok(Some(all))
+}
+
+/// The query for the first page of a plan that names one patient, for who looks how an engine goes about it.
+pub fn first(read: &Snapshot<'_>, lens: &Lens, plan: &Plan) -> Result<Option<Sql>, StoreError> {
+    let patients = patients(read, lens, plan)?;
+    let Some((by, [patient])) = patients.as_ref().map(|(by, all)| (*by, all.as_slice())) else {
+        return Ok(None);
+    };
+    let inner = query::pointing_at(lens, plan, by, *patient);
+    Ok(inner.map(|inner| query::page(inner, &Order::Name, u32::from(plan.count), None)))
 }
 
 /// The matches of one patient, in order.
@@ -105,6 +109,9 @@ fn patients(
     let Some(kind) = Kind::named("Patient") else {
         return Ok(None);
     };
+    if !plan.sort.is_empty() || plan.kind.is_none() {
+        return Ok(None);
+    }
     let only = |kinds: Kinds| kinds == Kinds::NONE.with(kind);
     let filters = || plan.filters.iter().enumerate();
     for (by, filter) in filters() {
@@ -121,19 +128,22 @@ fn patients(
         if let Test::Chain(legs) = &filter.test
             && let [leg] = legs.as_slice()
             && only(leg.kinds)
+            && !leads_inside(read, plan, filter)?
         {
-            let stays = query::may_stay_inside(plan, by, leg);
-            let session: &dyn Session = read;
-            if let Some(sql) = stays
-                && session.exists(&sql.text, &sql.values)?
-            {
-                return Ok(None);
-            }
             let found = ends(read, lens, kind, &leg.filter)?;
             return Ok((found.len() <= usize::from(FEW)).then_some((by, found)));
         }
     }
     Ok(None)
+}
+
+/// Whether any record of the type refers, by this parameter, to something that it contains: a chain goes on
+/// there too.
+fn leads_inside(read: &Snapshot<'_>, plan: &Plan, filter: &Filter) -> Result<bool, StoreError> {
+    let kind = plan.kind.map_or(-1, Kind::number);
+    let sql = "SELECT 1 FROM index_uri WHERE kind = ?1 AND param = ?2 AND uri >= '#' AND uri < '$' LIMIT 1";
+    let read: &dyn Session = read;
+    read.exists(sql, &values![kind, filter.param.id.0])
 }
 
 /// The patients that are seen and pass, one more than [`FEW`] where there are more.

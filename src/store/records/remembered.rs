@@ -69,7 +69,7 @@ pub struct Remembered {
     numbers: HashMap<Key, i64>,
     /// And the way back.
     keys: HashMap<i64, Key>,
-    /// No content of the store: they outlast commits.
+    /// No content of the store: they outlast changes.
     shapes: Shapes,
 }
 

@@ -120,7 +120,8 @@ pub fn search(
         return Ok(page);
     }
     let counted = plan.total != Total::None;
-    let ordered = if counted {
+    // Contained resources stand beside records: the order of those says nothing of them.
+    let ordered = if counted || plan.contained != Contained::False {
         None
     } else {
         ordered::page(read, &lens, plan, from)?
@@ -286,7 +287,7 @@ fn fill(
     Ok(take(page, matched, count))
 }
 
-/// The first `count`; `page.next` where there are more.
+/// The numbers of the first `count`; `page.next` where there are more.
 fn take(page: &mut Page, mut matched: Vec<Matched>, count: u16) -> Vec<Matched> {
     if matched.len() > usize::from(count) {
         matched.truncate(usize::from(count));

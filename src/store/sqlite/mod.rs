@@ -30,12 +30,9 @@ use std::{
 use writer::Writer;
 
 /// The version of the schema that this program writes.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 1;
 
-const MIGRATIONS: &[&str] = &[
-    include_str!("../migrations/sqlite/0001_records.sql"),
-    include_str!("../migrations/sqlite/0002_contained.sql"),
-];
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/sqlite/0001_records.sql")];
 
 /// Marks a database file as ours (`PRAGMA application_id`).
 const APPLICATION: i64 = 0x436f_6e66;

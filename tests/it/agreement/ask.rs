@@ -369,6 +369,13 @@ const QUERIES: &[&str] = &[
     "?_contained=true&_tag:missing=true&_sort=_id",
     "MedicationRequest?medication.code=F32.9,B20,F11.20,J45.909&_sort=authoredon",
     "MedicationRequest?medication:Medication.code:not=F32.9",
+    "Practitioner?_contained=true&family=writer",
+    "Practitioner?_contained=true&_containedType=contained&family=writer&_sort=_id",
+    "MedicationRequest?medication._has:MedicationRequest:medication:status=active",
+    // Words of a whole that nothing has gone from.
+    "DocumentReference?description=about",
+    "DocumentReference?description:missing=true&_sort=-date",
+    "MedicationRequest?_content=needed",
     "DiagnosticReport?result.code=F32.9,B20,10351-5,J45.909",
     "DiagnosticReport?result.performer:Practitioner.family=novak",
     "DiagnosticReport?result._has:DiagnosticReport:result:code:missing=false",

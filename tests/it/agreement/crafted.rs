@@ -42,6 +42,21 @@ pub fn stores() -> Vec<(&'static str, Made)> {
             ),
         ),
         (
+            "what goes with a reference to what a restriction hides is not found",
+            made(
+                vec![
+                    item(2, 2, &[0], &[], 0),
+                    item(8, 2, &[0], &[1], 0x4000),
+                    item(7, 2, &[0], &[2], 0x2000),
+                    item(15, 2, &[0], &[3], 0x2000),
+                    item(8, 2, &[0], &[], 0x4000),
+                    item(7, 2, &[0], &[], 0x2000),
+                ],
+                vec![(5, 2)],
+                0,
+            ),
+        ),
+        (
             "whom only hidden lines name is not found",
             made(
                 vec![

@@ -226,7 +226,8 @@ fn clinical(at: usize, item: &Item, links: &[&str]) -> Value {
         }
         7 => {
             json!({ "resourceType": "MedicationRequest", "id": id, "status": "active", "intent": "order",
-            "subject": patient, "medicationCodeableConcept": code, "authoredOn": day, "requester": doctor })
+            "subject": patient, "medicationCodeableConcept": code, "authoredOn": day, "requester": doctor,
+            "reasonReference": any(&["Condition"]) })
         }
         8 => {
             let binary = first(links, "Binary").map(str::to_owned);
@@ -236,6 +237,9 @@ fn clinical(at: usize, item: &Item, links: &[&str]) -> Value {
                 "context": { "related": any(&[]) } });
             if let Some(encounter) = &encounter {
                 record["context"]["encounter"] = json!([encounter]);
+            }
+            if more & 0x4000 != 0 {
+                record["description"] = json!("About the visit");
             }
             if more & 0x20 != 0 {
                 record["meta"] = json!({ "security": [{ "system": ACT, "code": "PSYTHPN" }] });
@@ -298,9 +302,12 @@ fn contain(record: &mut Value, codes: &[usize], patient: &Value, doctor: &Value)
         "MedicationRequest" => {
             let members = record.as_object_mut().unwrap();
             members.remove("medicationCodeableConcept");
-            record["contained"] =
-                json!([{ "resourceType": "Medication", "id": "med", "code": concept(last) }]);
+            record["contained"] = json!([
+                { "resourceType": "Medication", "id": "med", "code": concept(last) },
+                { "resourceType": "Practitioner", "id": "writer", "name": [{ "family": "Writer" }] }]);
             record["medicationReference"] = inside("#med");
+            // A note goes with whatever is taken out, and its author with it.
+            record["note"] = json!([{ "authorReference": inside("#writer"), "text": "As needed" }]);
         }
         "DiagnosticReport" => {
             let observation = |id: &str, code: usize| {

@@ -60,6 +60,14 @@ fn steps(explained: &[String]) -> Vec<String> {
         if let Some((from, to)) = list {
             text.replace_range(from..=to, "ANY ('{…}");
         }
+        // The number of the patient.
+        const TARGET: &str = "target = '";
+        let number = text.find(TARGET).map(|from| from + TARGET.len());
+        if let Some((from, to)) =
+            number.and_then(|from| Some((from, from + text[from..].find('\'')?)))
+        {
+            text.replace_range(from..to, "#");
+        }
         text
     };
     explained.iter().filter(is_step).map(bare).collect()

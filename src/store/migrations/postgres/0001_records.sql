@@ -131,8 +131,7 @@ CREATE TABLE index_string (
 );
 CREATE INDEX index_string_by_value ON index_string (kind, param, folded, rid);
 CREATE INDEX index_string_by_record ON index_string (rid, param);
--- `id`: the record's, where it points at a Patient and the engine is SQLite: what points at one then stands
--- in the order of pages.
+-- `id`: the record's, where it points at a Patient: what points at one then stands in the order of pages.
 CREATE TABLE index_reference (
     rid BIGINT NOT NULL, kind BIGINT NOT NULL, param BIGINT NOT NULL, place BIGINT NOT NULL,
     target BIGINT NOT NULL, target_kind BIGINT NOT NULL, id TEXT COLLATE "C" NOT NULL,
@@ -162,7 +161,8 @@ CREATE INDEX index_number_by_record ON index_number (rid, param);
 CREATE TABLE index_text (
     rid BIGINT NOT NULL, kind BIGINT NOT NULL, param BIGINT NOT NULL,
     words TEXT COLLATE "C" NOT NULL,
-    labels BIGINT NOT NULL, conditional BIGINT NOT NULL, protected BIGINT NOT NULL, c_protected BIGINT NOT NULL
+    labels BIGINT NOT NULL, conditional BIGINT NOT NULL, protected BIGINT NOT NULL, c_protected BIGINT NOT NULL,
+    place BIGINT NOT NULL
 );
 CREATE INDEX index_text_by_record ON index_text (rid, param);
 
@@ -236,3 +236,12 @@ CREATE TABLE pending (rid BIGINT PRIMARY KEY);
 -- remembers of them holds while this stands.
 CREATE TABLE standing_generation (one BIGINT PRIMARY KEY CHECK (one = 1), number BIGINT NOT NULL);
 INSERT INTO standing_generation (one, number) VALUES (1, 1);
+
+-- By which tables and program the search index was made; no row: by an earlier one. While it is made
+-- again: by which, and up to which record.
+CREATE TABLE index_made (
+    one  BIGINT NOT NULL PRIMARY KEY CHECK (one = 1),
+    made TEXT COLLATE "C" NOT NULL,
+    next TEXT COLLATE "C" NOT NULL,
+    upto BIGINT NOT NULL
+);

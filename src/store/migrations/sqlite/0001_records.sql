@@ -124,8 +124,7 @@ CREATE TABLE index_string (
 );
 CREATE INDEX index_string_by_value ON index_string (kind, param, folded, rid);
 CREATE INDEX index_string_by_record ON index_string (rid, param);
--- `id`: the record's, where it points at a Patient and the engine is SQLite: what points at one then stands
--- in the order of pages.
+-- `id`: the record's, where it points at a Patient: what points at one then stands in the order of pages.
 CREATE TABLE index_reference (
     rid INTEGER NOT NULL, kind INTEGER NOT NULL, param INTEGER NOT NULL, place INTEGER NOT NULL,
     target INTEGER NOT NULL, target_kind INTEGER NOT NULL, id TEXT NOT NULL,
@@ -155,7 +154,8 @@ CREATE INDEX index_number_by_record ON index_number (rid, param);
 CREATE TABLE index_text (
     rid INTEGER NOT NULL, kind INTEGER NOT NULL, param INTEGER NOT NULL,
     words TEXT NOT NULL,
-    labels INTEGER NOT NULL, conditional INTEGER NOT NULL, protected INTEGER NOT NULL, c_protected INTEGER NOT NULL
+    labels INTEGER NOT NULL, conditional INTEGER NOT NULL, protected INTEGER NOT NULL, c_protected INTEGER NOT NULL,
+    place INTEGER NOT NULL
 );
 CREATE INDEX index_text_by_record ON index_text (rid, param);
 
@@ -229,3 +229,12 @@ CREATE TABLE pending (rid INTEGER PRIMARY KEY);
 -- remembers of them holds while this stands.
 CREATE TABLE standing_generation (one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL);
 INSERT INTO standing_generation (one, number) VALUES (1, 1);
+
+-- By which tables and program the search index was made; no row: by an earlier one. While it is made
+-- again: by which, and up to which record.
+CREATE TABLE index_made (
+    one  INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+    made TEXT NOT NULL,
+    next TEXT NOT NULL,
+    upto INTEGER NOT NULL
+);
