@@ -2,7 +2,7 @@
 
 use super::{
     Answer, Question, Refusal, Service, pick, release_all,
-    searchset::{Bundle, Mode, links, url},
+    searchset::{Bundle, links, url},
 };
 use crate::{
     faces::Trim,
@@ -99,14 +99,9 @@ impl<S: Store, J: Journal> Service<S, J> {
         let included = release_all(page.included, case, self.settings, &page.standing);
         let included = trimmed(included, of_others.as_ref());
         let mut bundle = Bundle::searchset(&question.base, page.total, &links);
-        for disclosure in self.disclosed(question, matches).await? {
-            bundle.add(&disclosure, Mode::Match);
-        }
-        if !included.is_empty() {
-            for disclosure in self.disclosed(question, included).await? {
-                bundle.add(&disclosure, Mode::Include);
-            }
-        }
+        let matched = matches.len();
+        let all = matches.into_iter().chain(included).collect();
+        bundle.add_all(&self.disclosed(question, all).await?, matched);
         if page.cut {
             let text = "the includes lead to more than is here: one brings at most 1000 records, and \
                         those that iterate stop at 5000; ask for fewer matches (_count) or fewer includes";

@@ -49,6 +49,21 @@ impl Bundle {
         }
     }
 
+    /// Adds what was disclosed in several: the first so many match, the others came along.
+    pub fn add_all(&mut self, disclosures: &[Disclosure], matches: usize) {
+        let records = disclosures.iter().flat_map(Disclosure::entries);
+        for (at, record) in records.enumerate() {
+            self.entry(
+                record,
+                if at < matches {
+                    Mode::Match
+                } else {
+                    Mode::Include
+                },
+            );
+        }
+    }
+
     /// Adds what is to be said of the search itself (`search.mode` is `outcome`).
     pub fn say(&mut self, issue: Issue) {
         self.next();

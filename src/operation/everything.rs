@@ -6,7 +6,7 @@ use crate::{
     interaction::{
         Answer, Question, Refusal, Service, release_all,
         search::invalid,
-        searchset::{Bundle, Mode, links, url},
+        searchset::{Bundle, links, url},
     },
     label::DIRECTORY,
     scope::Actions,
@@ -79,14 +79,9 @@ impl<S: Store, J: Journal> Service<S, J> {
         let others = self.store.named(case, self.settings, &named).await?;
         let others = release_all(others.matches, case, self.settings, &others.standing);
         let mut bundle = Bundle::searchset(&question.base, None, &links);
-        for disclosure in self.disclosed(question, own).await? {
-            bundle.add(&disclosure, Mode::Match);
-        }
-        if !others.is_empty() {
-            for disclosure in self.disclosed(question, others).await? {
-                bundle.add(&disclosure, Mode::Include);
-            }
-        }
+        let matches = own.len();
+        let all = own.into_iter().chain(others).collect();
+        bundle.add_all(&self.disclosed(question, all).await?, matches);
         Ok(Answer::of(200, bundle.finish()))
     }
 

@@ -95,6 +95,18 @@ pub fn named(lens: &Lens, keys: &[Key]) -> Sql {
     sql
 }
 
+/// The record of that type and number.
+pub fn one(lens: &Lens, kind: Kind, rid: i64) -> Sql {
+    let r = Alias {
+        name: "r",
+        kind: Some(kind),
+    };
+    let mut sql =
+        Sql::text("SELECT r.rid AS rid, r.kind AS kind, r.id AS id FROM record r WHERE r.rid = ");
+    sql.bind(rid).push(" AND ").add(lens.sees(r, None));
+    sql
+}
+
 /// How many records `inner` has.
 pub fn count(inner: Sql) -> Sql {
     let mut sql = Sql::text("SELECT count(*) FROM (");

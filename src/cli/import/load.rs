@@ -23,6 +23,9 @@ use tokio::task::JoinHandle;
 const BATCH: usize = 500;
 const BATCH_BYTES: usize = 4 << 20;
 
+/// A document of more bytes is not read while others are written: read, it is many times as large.
+const ALONE_BYTES: usize = 2 << 20;
+
 /// How a load differs from the usual one.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
@@ -229,6 +232,10 @@ impl<R: Report> Loader<'_, R> {
     }
 
     async fn document(&mut self, place: Place, text: Bytes) -> Result<(), Trouble> {
+        if text.len() > ALONE_BYTES {
+            self.flush().await?;
+            self.settle().await?;
+        }
         let resource = match self.parse(text) {
             Ok(resource) => resource,
             Err(reason) => {
@@ -253,6 +260,7 @@ impl<R: Report> Loader<'_, R> {
                 return Ok(());
             }
         };
+        drop(resource);
         // A Bundle is written as a whole, and after what stood before it.
         self.flush().await?;
         let at = |entry| Place {

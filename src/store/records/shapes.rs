@@ -22,6 +22,8 @@ pub enum Asked<'a> {
     Pointing(&'a Plan, usize),
     /// Of all that is a patient's own, so many at most ([`query::everything`]).
     Everything(u16),
+    /// Of one record of that type, by number.
+    One(Kind),
     /// The records of a type that pass a filter, whatever the patient: so many at most, in no order.
     Passing(Kind, &'a Filter, u16),
 }
@@ -32,7 +34,7 @@ pub struct Shapes {
     known: Vec<Shape>,
 }
 
-/// A query with marks in the place of the numbers that differ ([`Lens::marked`]); the first is the patient.
+/// A query with marks in the place of the numbers that differ ([`Lens::marked`]); the first is the patient, or the record.
 #[derive(Debug)]
 struct Shape {
     lens: Lens,
@@ -62,6 +64,14 @@ impl Name {
                     count,
                 };
             }
+            Asked::One(kind) => {
+                return Name {
+                    kind: Some(kind),
+                    by: None,
+                    filters: Vec::new(),
+                    count: 1,
+                };
+            }
             Asked::Passing(kind, filter, count) => {
                 return Name {
                     kind: Some(kind),
@@ -87,6 +97,7 @@ fn written(lens: &Lens, asked: Asked<'_>, patient: i64) -> Option<Sql> {
     let (inner, count) = match asked {
         Asked::Pointing(plan, by) => (query::pointing_at(lens, plan, by, patient)?, plan.count),
         Asked::Everything(count) => (query::everything(lens, patient), count),
+        Asked::One(kind) => return Some(query::one(lens, kind, patient)),
         Asked::Passing(kind, filter, count) => {
             let mut sql = query::matching(lens, &Plan::of(kind, filter.clone()));
             sql.push(&format!(" LIMIT {count}"));
@@ -97,7 +108,7 @@ fn written(lens: &Lens, asked: Asked<'_>, patient: i64) -> Option<Sql> {
 }
 
 impl Shapes {
-    /// Text and values of the first page of what is asked about a patient, by number.
+    /// Text and values of the first page of what is asked about a patient or a record, by number.
     pub fn page(
         &mut self,
         lens: &Lens,

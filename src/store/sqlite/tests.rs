@@ -213,6 +213,7 @@ fn pages_that_an_index_orders_are_those_of_the_whole_query() {
         "ExplanationOfBenefit?patient.birthdate=lt1990-01-01".to_owned(),
         "Observation?patient.gender=female".to_owned(),
         "Observation?patient.family=Nobody".to_owned(),
+        "Observation?patient.family=Inside".to_owned(),
         "Observation?patient=nobody".to_owned(),
     ];
     let patients: Vec<Key> = resources()
@@ -220,7 +221,11 @@ fn pages_that_an_index_orders_are_those_of_the_whole_query() {
         .filter_map(|resource| resource.key())
         .filter(|key| key.kind.name() == "Patient")
         .collect();
-    // Records that point at a patient more than once.
+    // One that points at a patient whom it contains, and records that point at one more than once.
+    let inside = r##"{"resourceType":"Observation","id":"inside","status":"final","contained":[
+        {"resourceType":"Patient","id":"p","name":[{"family":"Inside"}]}],
+        "code":{"coding":[{"system":"http://loinc.org","code":"8867-4"}]},"subject":{"reference":"#p"}}"##;
+    let inside = Resource::ours(inside.to_owned()).unwrap();
     let twice = |number: usize, key: &Key| {
         let text = format!(
             r#"{{"resourceType":"Observation","id":"twice-{number}","status":"final","code":{{"coding":[
@@ -235,8 +240,14 @@ fn pages_that_an_index_orders_are_those_of_the_whole_query() {
         }
     };
     let changes = (0..40).map(|number| twice(number, &patients[number % patients.len()]));
+    let mut changes: Vec<Change> = changes.collect();
+    changes.push(Change {
+        key: inside.key().unwrap(),
+        resource: Some(inside),
+        expect: Expect::Any,
+    });
     let batch = Batch {
-        changes: changes.collect(),
+        changes,
         at: NOW,
         settings: Settings::default(),
         sought: Vec::new(),
@@ -257,7 +268,7 @@ fn pages_that_an_index_orders_are_those_of_the_whole_query() {
         queries.push(format!("Encounter?patient:Patient._id={}", key.id.as_str()));
         queries.push(format!("Observation?subject={key}&patient.family=Rivera"));
     }
-    let (mut some, mut pages) = (0, 0);
+    let (mut some, mut pages, mut inside) = (0, 0, 0);
     for persona in personas.as_array().unwrap() {
         let case = case(persona, &clients);
         for query in &queries {
@@ -267,6 +278,7 @@ fn pages_that_an_index_orders_are_those_of_the_whole_query() {
                 &format!("{query}&_total=accurate&_count=1000"),
             );
             some += usize::from(!whole.is_empty());
+            inside += usize::from(whole == ["inside"]);
             for count in [1, 3, 1000] {
                 let found = walked(&store, &case, &format!("{query}&_count={count}"));
                 assert_eq!(found, whole, "{query} by {count} as {persona}");
@@ -275,6 +287,7 @@ fn pages_that_an_index_orders_are_those_of_the_whole_query() {
         }
     }
     assert!(some > 50 && pages > 500, "{some} {pages}");
+    assert!(inside > 0);
 }
 
 #[test]
