@@ -21,9 +21,6 @@ use crate::{
 };
 use std::fmt;
 
-/// A bit that no label has.
-pub const MARKED: u32 = 1 << 31;
-
 /// All that one requester may see, as groups of patients towards whom the same lanes lead.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lens {
@@ -176,61 +173,6 @@ impl Lens {
             scoped,
             Sql::any([self.owned(r, e, known), Sql::all([unowned, nobody])]),
         ])
-    }
-
-    /// Whether queries for both have the same text: they differ in numbers that are bound at most.
-    pub fn is_like(&self, other: &Lens) -> bool {
-        let mut groups = self.groups.iter().zip(&other.groups);
-        let mut known = self.known.iter().zip(&other.known);
-        let alike = |one: &[i64], other: &[i64]| {
-            one == other || (one.len() == other.len() && are_bound(one))
-        };
-        self.groups.len() == other.groups.len()
-            && self.known.len() == other.known.len()
-            && self.everyone_else == other.everyone_else
-            && self.role == other.role
-            && self.scopes == other.scopes
-            && self.nobody == other.nobody
-            && self.grant_groups == other.grant_groups
-            && self.author == other.author
-            && self.organization == other.organization
-            && self.household == other.household
-            && groups.all(|(one, other)| one.1 == other.1 && alike(&one.0, &other.0))
-            && known.all(|(one, other)| {
-                one.lanes == other.lanes && alike(&one.patients, &other.patients)
-            })
-    }
-
-    /// The numbers that are bound, in one order.
-    pub fn bound(&self) -> Vec<i64> {
-        let groups = self.groups.iter().map(|(patients, _)| patients);
-        let patients = groups.chain(self.known.iter().map(|group| &group.patients));
-        let patients = patients.filter(|patients| are_bound(patients)).flatten();
-        let known = self.known.iter();
-        let labels = known.flat_map(|group| [group.hits.column(), group.tightening.column()]);
-        patients.copied().chain(labels).collect()
-    }
-
-    /// The same with a mark in the place of each number of [`bound`](Self::bound): of the number at place
-    /// `n`, counted from `first`, a patient `-1 - n` or labels of [`MARKED`] and `n`.
-    pub fn marked(&self, first: u32) -> Lens {
-        let (mut lens, mut at) = (self.clone(), first);
-        let mut next = || {
-            at += 1;
-            at - 1
-        };
-        let groups = lens.groups.iter_mut().map(|(patients, _)| patients);
-        let patients = groups.chain(lens.known.iter_mut().map(|group| &mut group.patients));
-        for patients in patients.filter(|patients| are_bound(patients)) {
-            for patient in patients {
-                *patient = -1 - i64::from(next());
-            }
-        }
-        for group in &mut lens.known {
-            group.hits = Labels(MARKED | next());
-            group.tightening = Labels(MARKED | next());
-        }
-        lens
     }
 
     /// As [`sees`](Self::sees) with an entry, of a record `r` that the query sees anyway: where no lane
@@ -555,7 +497,7 @@ fn is_hidden_meta(param: &Param) -> bool {
 }
 
 /// Whether they are few enough to be bound.
-fn are_bound(numbers: &[i64]) -> bool {
+pub(super) fn are_bound(numbers: &[i64]) -> bool {
     !numbers.is_empty() && numbers.len() <= 4
 }
 
