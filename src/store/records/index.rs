@@ -3,7 +3,7 @@
 
 use super::{
     keys,
-    lasting::{Lasting, falls, orphans},
+    lasting::{Falls, Lasting, orphans},
     remembered,
 };
 use crate::{
@@ -193,7 +193,7 @@ impl Rows {
 
 /// The index entries of one record, by table.
 struct Index<'r> {
-    resource: &'r Resource,
+    falls: Falls<'r>,
     rid: i64,
     kind: i64,
     /// What the entries are of: the record, or one of what it contains.
@@ -205,7 +205,7 @@ struct Index<'r> {
     uri: Rows,
     number: Rows,
     text: Rows,
-    /// Words by parameter, labels and whether they may go with a reference ([`falls`]): those of all texts
+    /// Words by parameter, labels and whether they may go with a reference ([`Falls`]): those of all texts
     /// of which the same holds are one row.
     words: Vec<(ParamId, Marks, bool, BTreeSet<Box<str>>)>,
 }
@@ -213,7 +213,7 @@ struct Index<'r> {
 impl Index<'_> {
     fn of<'r>(rid: i64, key: &Key, resource: &'r Resource) -> Index<'r> {
         Index {
-            resource,
+            falls: Falls::of(resource),
             rid,
             kind: key.kind.number(),
             inside: None,
@@ -337,7 +337,7 @@ impl Index<'_> {
             IndexValue::Words(words) => {
                 let words = words.split(' ').filter(|word| !word.is_empty());
                 let words = words.map(Into::into);
-                let falls = falls(self.resource, path);
+                let falls = self.falls.has(path);
                 let same = |(other, known, fall, _): &&mut (ParamId, Marks, bool, _)| {
                     other == param && *known == marks && *fall == falls
                 };
