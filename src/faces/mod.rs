@@ -70,7 +70,7 @@ fn is_required(kind: Kind, name: &str) -> bool {
 }
 
 /// The elements of a type that go when anything is taken out.
-fn spoken(kind: Kind) -> impl Iterator<Item = &'static str> {
+pub fn spoken(kind: Kind) -> impl Iterator<Item = &'static str> {
     let here = SPEAKS_OF_ALL_IN.iter();
     let here = here.filter(move |(of, _)| *of == kind.name());
     let all = SPEAKS_OF_ALL

@@ -3,7 +3,7 @@
 
 use super::{
     keys,
-    lasting::{Lasting, falls, orphans},
+    lasting::{Falls, Lasting, orphans},
     remembered,
 };
 use crate::{
@@ -193,7 +193,7 @@ impl Rows {
 
 /// The index entries of one record, by table.
 struct Index<'r> {
-    resource: &'r Resource,
+    falls: Falls<'r>,
     rid: i64,
     kind: i64,
     id: Id,
@@ -206,7 +206,7 @@ struct Index<'r> {
     uri: Rows,
     number: Rows,
     text: Rows,
-    /// Words by parameter, labels and whether they may go with a reference ([`falls`]): those of all texts
+    /// Words by parameter, labels and whether they may go with a reference ([`Falls`]): those of all texts
     /// of which the same holds are one row.
     words: Vec<(ParamId, Marks, bool, BTreeSet<Box<str>>)>,
 }
@@ -214,7 +214,7 @@ struct Index<'r> {
 impl Index<'_> {
     fn of<'r>(rid: i64, key: &Key, resource: &'r Resource) -> Index<'r> {
         Index {
-            resource,
+            falls: Falls::of(resource),
             rid,
             kind: key.kind.number(),
             id: key.id.clone(),
@@ -253,7 +253,7 @@ impl Index<'_> {
     fn goes_with(&mut self, write: &dyn Session, key: &Key) -> Result<(), StoreError> {
         let number = self.number(ParamId::of(ID).0);
         let of = values![self.rid, self.kind, number, self.place(0)];
-        let said = values![keys::locate(write, key)?, key.kind.number()];
+        let said = values![keys::locate(write, key)?, key.kind.number(), ""];
         self.reference.add(of, &said, Marks::NONE);
         Ok(())
     }
@@ -341,7 +341,7 @@ impl Index<'_> {
             IndexValue::Words(words) => {
                 let words = words.split(' ').filter(|word| !word.is_empty());
                 let words = words.map(Into::into);
-                let falls = falls(self.resource, path);
+                let falls = self.falls.has(path);
                 let same = |(other, known, fall, _): &&mut (ParamId, Marks, bool, _)| {
                     other == param && *known == marks && *fall == falls
                 };

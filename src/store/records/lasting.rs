@@ -155,15 +155,33 @@ fn restrictable(target: &Target) -> Option<&Key> {
     (!stays).then_some(key)
 }
 
-/// Whether words at `path` may go with a reference that a restriction takes out: what is said beside it,
-/// and what speaks of the record as a whole.
-pub(super) fn falls(resource: &Resource, path: &Path) -> bool {
-    let top = path.0.first().map(|at| usize::from(*at));
-    let top = top.and_then(|at| resource.root().members().get(at));
-    top.is_some_and(|member| faces::speaks_of_all(resource.kind(), &member.name))
-        || resource.found().references.iter().any(|reference| {
-            restrictable(&reference.target).is_some() && path.within(&reference.path)
-        })
+/// What may go with a reference that a restriction takes out: what is said beside it, and what speaks of
+/// the record as a whole.
+pub(super) struct Falls<'r> {
+    spoken: Vec<usize>,
+    beside: Vec<&'r Path>,
+}
+
+impl<'r> Falls<'r> {
+    pub(super) fn of(resource: &'r Resource) -> Falls<'r> {
+        let spoken = faces::spoken(resource.kind()).filter_map(|name| {
+            let mut members = resource.root().members().iter();
+            members.position(|member| &*member.name == name)
+        });
+        let references = resource.found().references.iter();
+        let beside = references.filter(|one| restrictable(&one.target).is_some());
+        Falls {
+            spoken: spoken.collect(),
+            beside: beside.map(|one| &one.path).collect(),
+        }
+    }
+
+    /// Whether an element at `path` is one of that.
+    pub(super) fn has(&self, path: &Path) -> bool {
+        let top = path.0.first().map(|at| usize::from(*at));
+        top.is_some_and(|at| self.spoken.contains(&at))
+            || self.beside.iter().any(|beside| path.within(beside))
+    }
 }
 
 /// Which contained resources (by their place in `inside`) go with the references to which record, because
@@ -176,15 +194,17 @@ pub(super) fn orphans(resource: &Resource, inside: &[Contained]) -> Vec<(usize, 
         .collect();
     targets.sort_unstable();
     targets.dedup();
+    if inside.is_empty() || targets.is_empty() {
+        return Vec::new();
+    }
     // Cutting is dear: first whether what refers to one can go with anything at all.
+    let falls = Falls::of(resource);
     let near = |path: &Path| {
         let shares = |other: &Path| {
             let steps = path.0.len().min(other.0.len()).min(2);
             path.0.get(..steps) == other.0.get(..steps)
         };
-        let mut others = all.iter();
-        falls(resource, path)
-            || others.any(|other| restrictable(&other.target).is_some() && shares(&other.path))
+        falls.has(path) || falls.beside.iter().any(|other| shares(other))
     };
     let may_go = |one: &Contained| {
         let own = Path(one.path.0.get(..2).unwrap_or_default().into());
@@ -194,7 +214,7 @@ pub(super) fn orphans(resource: &Resource, inside: &[Contained]) -> Vec<(usize, 
         });
         refers.all(|reference| near(&reference.path))
     };
-    if targets.is_empty() || !inside.iter().any(may_go) {
+    if !inside.iter().any(may_go) {
         return Vec::new();
     }
     let mut orphans = Vec::new();

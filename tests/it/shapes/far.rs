@@ -68,6 +68,7 @@ pub fn far(member: &str) -> Vec<String> {
     }
     for tail in [
         "Condition?_total=accurate&_sort=code",
+        "ServiceRequest?_contained=both&_total=accurate&_count=20",
         "Observation?_sort=-date&_count=25&_total=accurate",
         "ExplanationOfBenefit?_summary=count",
         "Practitioner",
@@ -84,6 +85,12 @@ pub fn far(member: &str) -> Vec<String> {
         "?_type=Condition,Observation&_summary=count".to_owned(),
         "?_type=Ghost".to_owned(),
         "?_lastUpdated=ge2020&_summary=count&_has:Provenance:target:_id=none".to_owned(),
+        "Coverage?_contained=true&_containedType=contained&_total=accurate&_count=30".to_owned(),
+        "Coverage?_contained=both&_sort=-_id&_total=accurate&_count=30".to_owned(),
+        "ServiceRequest?_contained=true&performer:missing=false&_summary=count".to_owned(),
+        "Medication?_contained=both&_total=accurate".to_owned(),
+        format!("ServiceRequest?_contained=true&patient={member}&_total=accurate&_count=10"),
+        format!("ExplanationOfBenefit?patient={member}&coverage.type:text=a,m,s&_summary=count"),
         "Condition?code:in=http://example.org/none".to_owned(),
         "Condition?code:below=http://snomed.info/sct|404684003".to_owned(),
     ]);
