@@ -35,7 +35,7 @@ impl Contained {
 }
 
 /// The contained resources of a record. One without a good id can't be named, and of two with the same id
-/// references mean the first: the others are not found. `base` as for [`entries`].
+/// references mean the first: the others are not found. `base` as for [`entries`](super::index::entries).
 pub fn contained(resource: &Resource, base: Option<&str>) -> Vec<Contained> {
     let root = resource.root();
     let list = root.members().iter().enumerate();
